@@ -1,0 +1,74 @@
+/**
+ * Tests run as native ES modules. The sources are imported directly (`../lib/index.ts`), swc only
+ * strips the types. `express-aat` resolves to the sources too, so that the example app can be
+ * imported into a test.
+ */
+
+/** @type {import('jest').Config} */
+const common = {
+  rootDir: import.meta.dirname,
+  testEnvironment: 'node',
+  injectGlobals: false,
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
+  modulePathIgnorePatterns: [
+    '<rootDir>/dist/',
+    '<rootDir>/.tmp/',
+    '<rootDir>/coverage/',
+    '<rootDir>/bench/node_modules/',
+    '<rootDir>/example-app/node_modules/',
+  ],
+  moduleNameMapper: { '^express-aat$': '<rootDir>/lib/index.ts' },
+  transform: {
+    '\\.ts$': [
+      '@swc/jest',
+      {
+        swcrc: false,
+        jsc: {
+          parser: { syntax: 'typescript' },
+          target: 'es2023',
+          transform: { verbatimModuleSyntax: true },
+        },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+}
+
+/** @type {import('jest').Config} */
+export default {
+  maxWorkers: 2,
+  projects: [
+    {
+      ...common,
+      displayName: 'express5',
+      testMatch: ['<rootDir>/__tests__/**/*.test.ts'],
+      testPathIgnorePatterns: ['<rootDir>/__tests__/browser/', '<rootDir>/__tests__/package/'],
+      testTimeout: 20_000,
+    },
+    {
+      ...common,
+      displayName: 'express4',
+      testMatch: ['<rootDir>/__tests__/mount/**/*.test.ts'],
+      moduleNameMapper: {
+        ...common.moduleNameMapper,
+        '^express$': '<rootDir>/node_modules/express4/index.js',
+        '^express/package.json$': '<rootDir>/node_modules/express4/package.json',
+      },
+      testTimeout: 20_000,
+    },
+    {
+      ...common,
+      displayName: 'package',
+      testMatch: ['<rootDir>/__tests__/package/**/*.test.ts'],
+      testTimeout: 240_000,
+    },
+    {
+      ...common,
+      displayName: 'browser',
+      testMatch: ['<rootDir>/__tests__/browser/**/*.test.ts'],
+      globalSetup: '<rootDir>/scripts/ensure-chromium.js',
+      testTimeout: 60_000,
+    },
+  ],
+}

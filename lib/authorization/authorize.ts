@@ -1,0 +1,74 @@
+import type { Emit } from '../protocol/events.ts'
+import type { Clock } from '../protocol/time.ts'
+import type { Grant, PendingRequest, Stores } from '../stores/ports.ts'
+import type { AuthorizationCodes } from '../tokens/authorization-code.ts'
+import type { SignedInUser } from './user.ts'
+
+export interface AuthorizeOptions {
+  readonly stores: Stores
+  readonly codes: AuthorizationCodes
+  readonly clock: Clock
+  readonly emit: Emit
+  /** Seconds. */
+  readonly codeLifetime: number
+  /** Seconds for which a consent is remembered; 0 to ask each time. */
+  readonly consentLifetime: number
+}
+
+/** Makes a user's yes into an authorization code (RFC 6749 §4.1.2) and remembers it. */
+export function createAuthorize({
+  stores,
+  codes,
+  clock,
+  emit,
+  codeLifetime,
+  consentLifetime,
+}: AuthorizeOptions) {
+  return async function authorize(
+    request: Omit<PendingRequest, 'browser'>,
+    user: SignedInUser,
+    scope: readonly string[],
+    by: 'user' | 'remembered' | 'first-party',
+  ): Promise<string> {
+    const code = codes.create()
+    const now = clock()
+    const grant: Grant = {
+      id: code.grantId,
+      clientId: request.clientId,
+      subject: user.subject,
+      scope,
+      resources: request.resources,
+      createdAt: now,
+      authTime: user.authTime,
+      ...(user.acr !== undefined && { acr: user.acr }),
+      ...(user.amr !== undefined && { amr: user.amr }),
+    }
+    if (by === 'user' && consentLifetime > 0) {
+      await stores.consents.remember(
+        user.subject,
+        request.clientId,
+        { scope, resources: request.resources },
+        now + consentLifetime,
+      )
+    }
+    await stores.grants.issueCode({
+      grant,
+      codeHash: code.hash,
+      redirectUri: request.redirectUri,
+      redirectUriRequired: request.redirectUriRequired,
+      codeChallenge: request.codeChallenge,
+      expiresAt: now + codeLifetime,
+    })
+    emit('authorization.granted', {
+      clientId: grant.clientId,
+      subject: grant.subject,
+      grantId: grant.id,
+      scope: scope.join(' '),
+      resources: grant.resources,
+      by,
+    })
+    return code.text
+  }
+}
+
+export type Authorize = ReturnType<typeof createAuthorize>

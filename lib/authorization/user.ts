@@ -1,0 +1,49 @@
+import { isObject } from '../protocol/encoding.ts'
+import type { NumericDate } from '../protocol/time.ts'
+import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
+
+/** A user who is signed in to the app, completely (second factors included). What `resolveUser` returns. */
+export interface SignedInUser {
+  /** The user's stable id: the `sub` claim. Up to 255 characters; never starts with `client:`. */
+  readonly subject: string
+  /** When the user authenticated, in seconds since the epoch. */
+  readonly authTime: NumericDate
+  /** How strongly: an authentication context class (RFC 9470). */
+  readonly acr?: string
+  /** By which methods (RFC 8176), for example `['pwd', 'otp']`. */
+  readonly amr?: readonly string[]
+  /** Shown on the consent page: "signed in as". Never put into a token. */
+  readonly displayName?: string
+}
+
+/**
+ * Checks what the app's hook returned; only these members are read, so nothing else can leak into a token.
+ * @throws TypeError for anything else: a fault of the app, never of the client
+ */
+export function readUser(value: unknown, now: NumericDate): SignedInUser | undefined {
+  if (value === undefined || value === null || value === false) return undefined
+  if (!isObject(value)) throw new TypeError('resolveUser must return a user or undefined')
+  const { subject, authTime, acr, amr, displayName } = value
+  if (typeof subject !== 'string' || subject === '' || subject.length > 255)
+    throw new TypeError('resolveUser: subject must be a string of 1 to 255 characters')
+  if (subject.startsWith(CLIENT_SUBJECT_PREFIX))
+    throw new TypeError(`resolveUser: subject must not start with "${CLIENT_SUBJECT_PREFIX}"`)
+  if (typeof authTime !== 'number' || !Number.isFinite(authTime) || authTime <= 0 || authTime > now + 60) {
+    throw new TypeError(
+      'resolveUser: authTime must be seconds since the epoch, not in the future (Date.now() is milliseconds: divide by 1000)',
+    )
+  }
+  if (acr !== undefined && (typeof acr !== 'string' || acr === ''))
+    throw new TypeError('resolveUser: acr must be a string')
+  if (amr !== undefined && !(Array.isArray(amr) && amr.every((method) => typeof method === 'string')))
+    throw new TypeError('resolveUser: amr must be an array of strings')
+  if (displayName !== undefined && typeof displayName !== 'string')
+    throw new TypeError('resolveUser: displayName must be a string')
+  return {
+    subject,
+    authTime,
+    ...(acr !== undefined && { acr }),
+    ...(amr !== undefined && { amr: amr as string[] }),
+    ...(displayName !== undefined && { displayName }),
+  }
+}

@@ -1,0 +1,89 @@
+import { sameHash, sha256 } from '../protocol/digest.ts'
+import type { Emit } from '../protocol/events.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import type { Clock } from '../protocol/time.ts'
+import type { Client, ReplayStore } from '../stores/ports.ts'
+import { claimedClientId, problemOfAssertion } from './client-assertion.ts'
+import { type ClientParameters, type PresentedCredentials, readCredentials } from './client-credentials.ts'
+import type { ClientRegistry } from './client-registry.ts'
+
+export interface ClientAuthenticationOptions {
+  readonly registry: ClientRegistry
+  readonly replays: ReplayStore
+  readonly issuer: string
+  readonly clock: Clock
+  readonly emit: Emit
+}
+
+const MAX_CLIENT_ID = 512
+/** What unknown clients' secrets are compared with, so that they cost what known clients' do. */
+const nobody = sha256('no client has this secret')
+
+/**
+ * The reception: tells who the client is, or refuses. Whatever the reason, the refusal reads the same, so nobody can
+ * find out which clients exist.
+ */
+export function createClientAuthentication({
+  registry,
+  replays,
+  issuer,
+  clock,
+  emit,
+}: ClientAuthenticationOptions) {
+  /** @returns the private reason why these credentials do not prove that client */
+  async function problemOf(
+    presented: PresentedCredentials,
+    client: Client | undefined,
+  ): Promise<string | undefined> {
+    if (presented.method === 'client_secret_basic' || presented.method === 'client_secret_post') {
+      const presentedHash = sha256(presented.secret)
+      const matches = (client?.secretHashes.length ? client.secretHashes : [nobody]).map((hash) =>
+        sameHash(hash, presentedHash),
+      )
+      if (client === undefined) return 'unknown client'
+      if (client.authenticationMethod !== presented.method)
+        return `registered for ${client.authenticationMethod}, came with ${presented.method}`
+      return matches.includes(true) ? undefined : 'wrong secret'
+    }
+    if (client === undefined) return 'unknown client'
+    if (client.authenticationMethod !== presented.method)
+      return `registered for ${client.authenticationMethod}, came with ${presented.method}`
+    return presented.method === 'private_key_jwt'
+      ? problemOfAssertion(presented.assertion, client, issuer, clock, replays)
+      : undefined
+  }
+
+  /**
+   * @param authorization the `Authorization` header
+   * @throws OAuthError `invalid_client` (401) or, for several methods at once, `invalid_request`
+   */
+  return async function authenticateClient(
+    authorization: string | undefined,
+    form: ClientParameters,
+  ): Promise<Client> {
+    const presented = readCredentials(authorization, form)
+    const clientId =
+      presented.method === 'private_key_jwt' ? claimedClientId(presented.assertion) : presented.clientId
+    let problem: string | undefined
+    let client: Client | undefined
+    if (clientId === undefined || clientId.length > MAX_CLIENT_ID) {
+      problem = 'no readable client id'
+    } else {
+      client = await registry.find(clientId)
+      problem =
+        presented.clientId !== undefined && presented.clientId !== clientId
+          ? 'client_id differs from the assertion'
+          : await problemOf(presented, client)
+    }
+    if (problem !== undefined || client === undefined) {
+      emit('client.authentication_failed', {
+        clientId: clientId?.slice(0, MAX_CLIENT_ID),
+        reason: problem ?? 'unknown client',
+      })
+      throw new OAuthError('invalid_client', 'client authentication failed', { cause: problem })
+    }
+    return client
+  }
+}
+
+export type AuthenticateClient = ReturnType<typeof createClientAuthentication>

@@ -1,0 +1,262 @@
+import { hasControlCharacter, isObject } from '../protocol/encoding.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import { judgeRedirectUri } from '../protocol/redirect-uri.ts'
+import { parseScope } from '../protocol/scope.ts'
+import type { Client, ClientAuthenticationMethod } from '../stores/ports.ts'
+import { assertionAlgorithms } from './client-assertion.ts'
+import { authenticationMethods } from './client-credentials.ts'
+import { problemOfClientJwks } from './client-jwks.ts'
+
+/** What the server lets registered clients have. */
+export interface RegistrationPolicy {
+  /** Grant types that a registration may ask for; others are left out of what is registered. */
+  readonly grantTypes: readonly string[]
+  /** Scopes that a registered client may ever get; others are left out. */
+  readonly scopes: readonly string[]
+  readonly privateUseSchemes: readonly string[]
+}
+
+/** A registration, judged; the id, the secret and the time are still to come. */
+export type ClientDraft = Omit<Client, 'id' | 'createdAt' | 'secretHashes' | 'origin'>
+
+const MAX_REDIRECT_URIS = 20
+const MAX_NAME = 200
+const responseTypeOf: Record<string, string> = { authorization_code: 'code' }
+
+/**
+ * Judges client metadata (RFC 7591 §2). What cannot be used but does no harm is left out of what is registered (unknown
+ * members, other grant types and scopes); what is malformed or dangerous is refused.
+ * @throws OAuthError `invalid_redirect_uri` or `invalid_client_metadata` (RFC 7591 §3.2.2)
+ */
+export function readClientMetadata(
+  metadata: Record<string, unknown>,
+  policy: RegistrationPolicy,
+): ClientDraft {
+  const method = readMethod(metadata.token_endpoint_auth_method)
+  const grantTypes = readGrantTypes(metadata.grant_types, policy)
+  readResponseTypes(metadata.response_types, grantTypes)
+  const redirects = readRedirectUris(metadata, grantTypes, method, policy)
+  if (method === 'none' && grantTypes.includes('client_credentials')) {
+    throw refusal('grant type client_credentials needs a client that authenticates (RFC 6749 section 4.4)')
+  }
+  const keys = readKeys(metadata, method)
+  const scope = readScope(metadata.scope, policy)
+  const contacts = readContacts(metadata.contacts)
+  return {
+    applicationType: redirects.applicationType,
+    redirectUris: redirects.uris,
+    grantTypes,
+    authenticationMethod: method,
+    allowedScope: policy.scopes,
+    ...(scope !== undefined && { defaultScope: scope }),
+    ...keys,
+    ...(contacts !== undefined && { contacts }),
+    ...optionalText('name', metadata.client_name, 'client_name', MAX_NAME),
+    ...optionalText('softwareId', metadata.software_id, 'software_id', MAX_NAME),
+    ...optionalText('softwareVersion', metadata.software_version, 'software_version', MAX_NAME),
+    ...optionalPage('uri', metadata.client_uri, 'client_uri'),
+    ...optionalPage('logoUri', metadata.logo_uri, 'logo_uri'),
+    ...optionalPage('policyUri', metadata.policy_uri, 'policy_uri'),
+    ...optionalPage('tosUri', metadata.tos_uri, 'tos_uri'),
+  }
+}
+
+/** The registered metadata as the response tells it (RFC 7591 §3.2.1): what is in force, never `null`. */
+export function clientMetadataOf(client: Client): Record<string, unknown> {
+  const usesCode = client.grantTypes.includes('authorization_code')
+  return withoutUndefined({
+    client_id: client.id,
+    client_id_issued_at: Math.floor(client.createdAt),
+    client_name: client.name,
+    client_uri: client.uri,
+    logo_uri: client.logoUri,
+    policy_uri: client.policyUri,
+    tos_uri: client.tosUri,
+    contacts: client.contacts,
+    software_id: client.softwareId,
+    software_version: client.softwareVersion,
+    application_type: client.applicationType,
+    redirect_uris: client.redirectUris,
+    grant_types: client.grantTypes,
+    response_types: usesCode ? ['code'] : [],
+    token_endpoint_auth_method: client.authenticationMethod,
+    token_endpoint_auth_signing_alg: client.assertionAlg,
+    jwks: client.jwks,
+    scope: (client.defaultScope ?? client.allowedScope)?.join(' '),
+  })
+}
+
+function refusal(description: string): OAuthError {
+  return new OAuthError('invalid_client_metadata', description)
+}
+
+function readMethod(value: unknown): ClientAuthenticationMethod {
+  const method = value ?? 'client_secret_basic'
+  if (!authenticationMethods.includes(method as ClientAuthenticationMethod)) {
+    throw refusal(`token_endpoint_auth_method must be one of ${authenticationMethods.join(', ')}`)
+  }
+  return method as ClientAuthenticationMethod
+}
+
+function readGrantTypes(value: unknown, policy: RegistrationPolicy): string[] {
+  const wanted = value ?? ['authorization_code']
+  if (!isTextList(wanted, 20)) throw refusal('grant_types must be an array of strings')
+  const grantTypes = [...new Set(wanted)].filter((type) => policy.grantTypes.includes(type))
+  if (!grantTypes.some((type) => type !== 'refresh_token')) {
+    throw refusal(
+      `grant_types must have one of ${policy.grantTypes.filter((type) => type !== 'refresh_token').join(', ')}`,
+    )
+  }
+  return grantTypes
+}
+
+function readResponseTypes(value: unknown, grantTypes: readonly string[]): void {
+  if (value === undefined) return
+  if (!isTextList(value, 20)) throw refusal('response_types must be an array of strings')
+  for (const grantType of grantTypes) {
+    const needed = responseTypeOf[grantType]
+    if (needed !== undefined && !value.includes(needed))
+      throw refusal(`grant type ${grantType} needs response type ${needed} (RFC 7591 section 2.1)`)
+  }
+}
+
+function readRedirectUris(
+  metadata: Record<string, unknown>,
+  grantTypes: readonly string[],
+  method: ClientAuthenticationMethod,
+  policy: RegistrationPolicy,
+): { uris: string[]; applicationType: 'web' | 'native' } {
+  const { redirect_uris: uris, application_type: declared } = metadata
+  if (declared !== undefined && declared !== 'web' && declared !== 'native')
+    throw refusal('application_type must be web or native')
+  if (uris === undefined || (Array.isArray(uris) && uris.length === 0)) {
+    if (grantTypes.includes('authorization_code'))
+      throw new OAuthError('invalid_redirect_uri', 'redirect_uris is required for authorization_code')
+    return { uris: [], applicationType: declared ?? 'web' }
+  }
+  if (!isTextList(uris, MAX_REDIRECT_URIS))
+    throw new OAuthError(
+      'invalid_redirect_uri',
+      `redirect_uris must be an array of at most ${MAX_REDIRECT_URIS} strings`,
+    )
+  const kinds = uris.map((uri, index) => {
+    const judged = judgeRedirectUri(uri, policy)
+    if ('problem' in judged)
+      throw new OAuthError('invalid_redirect_uri', `redirect_uris[${index}] ${judged.problem}`)
+    return judged.kind
+  })
+  // Clients of people's own machines often leave application_type out; one whose redirects all stay there is native.
+  const applicationType =
+    declared ??
+    (kinds.every((kind) => kind !== 'https') || (method === 'none' && kinds.some((kind) => kind !== 'https'))
+      ? 'native'
+      : 'web')
+  const foreign = kinds.findIndex((kind) => kind !== 'https')
+  if (applicationType === 'web' && foreign >= 0) {
+    throw new OAuthError(
+      'invalid_redirect_uri',
+      `redirect_uris[${foreign}] is for a native application, but application_type is web`,
+    )
+  }
+  return { uris: [...new Set(uris)], applicationType }
+}
+
+function readKeys(
+  metadata: Record<string, unknown>,
+  method: ClientAuthenticationMethod,
+): Pick<Client, 'jwks' | 'assertionAlg'> {
+  const { jwks, jwks_uri: jwksUri, token_endpoint_auth_signing_alg: alg } = metadata
+  if (jwks !== undefined && jwksUri !== undefined)
+    throw refusal('jwks and jwks_uri must not both be present (RFC 7591 section 2)')
+  if (jwksUri !== undefined) throw refusal('jwks_uri is not supported: register the keys themselves in jwks')
+  if (alg !== undefined && !assertionAlgorithms.includes(alg as (typeof assertionAlgorithms)[number])) {
+    throw refusal(`token_endpoint_auth_signing_alg must be one of ${assertionAlgorithms.join(', ')}`)
+  }
+  if (jwks !== undefined) {
+    const problem = problemOfClientJwks(jwks)
+    if (problem !== undefined) throw refusal(`jwks ${problem}`)
+  }
+  if (method !== 'private_key_jwt') return {}
+  if (jwks === undefined) throw refusal('private_key_jwt needs jwks')
+  return {
+    jwks: jwks as NonNullable<Client['jwks']>,
+    ...(alg !== undefined && { assertionAlg: alg as string }),
+  }
+}
+
+/** The registered scope is what a request without `scope` asks for, not a ceiling: the policy's scopes are. */
+function readScope(value: unknown, policy: RegistrationPolicy): string[] | undefined {
+  if (value === undefined || value === '') return undefined
+  if (typeof value !== 'string') throw refusal('scope must be a string')
+  let wanted: string[]
+  try {
+    wanted = parseScope(value)
+  } catch (error) {
+    throw refusal(error instanceof OAuthError ? error.message : 'scope is malformed')
+  }
+  const allowed = wanted.filter((scope) => policy.scopes.includes(scope))
+  return allowed.length === 0 ? undefined : allowed
+}
+
+function readContacts(value: unknown): string[] | undefined {
+  if (value === undefined) return undefined
+  if (
+    !isTextList(value, 10) ||
+    value.some((contact) => contact.length > MAX_NAME || hasControlCharacter(contact))
+  ) {
+    throw refusal('contacts must be an array of at most 10 short strings')
+  }
+  return value
+}
+
+/** A name that people read: no control, bidirectional-override or zero-width characters, and not blank. */
+function optionalText<K extends string>(
+  key: K,
+  value: unknown,
+  wireName: string,
+  max: number,
+): { [P in K]?: string } {
+  if (value === undefined) return {}
+  if (
+    typeof value !== 'string' ||
+    value.trim() === '' ||
+    [...value].length > max ||
+    hasControlCharacter(value)
+  ) {
+    throw refusal(`${wireName} must be a string of 1 to ${max} characters without control characters`)
+  }
+  if (/[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u061c\u00ad]/.test(value))
+    throw refusal(`${wireName} must not have invisible or direction-changing characters`)
+  return { [key]: value } as { [P in K]?: string }
+}
+
+/** A page of the client's that people may be sent to: https only. */
+function optionalPage<K extends string>(key: K, value: unknown, wireName: string): { [P in K]?: string } {
+  if (value === undefined) return {}
+  if (
+    typeof value !== 'string' ||
+    value.length > 2048 ||
+    !/^https:\/\/[\x21-\x7e]+$/.test(value) ||
+    /["'<>\\^`{|}]/.test(value) ||
+    !URL.canParse(value)
+  ) {
+    throw refusal(`${wireName} must be an https URL of at most 2048 characters`)
+  }
+  return { [key]: value } as { [P in K]?: string }
+}
+
+function isTextList(value: unknown, max: number): value is string[] {
+  return (
+    Array.isArray(value) &&
+    value.length <= max &&
+    value.every((entry) => typeof entry === 'string' && entry.length <= 4096)
+  )
+}
+
+function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(object).filter(
+      ([, value]) => value !== undefined && !(isObject(value) && Object.keys(value).length === 0),
+    ),
+  )
+}

@@ -1,0 +1,237 @@
+import { createAuthorize } from './authorization/authorize.ts'
+import { createPendingRequests } from './authorization/pending-requests.ts'
+import { createClientAuthentication } from './clients/client-authentication.ts'
+import { createClientRegistry } from './clients/client-registry.ts'
+import { type AatOptions, readConfiguration } from './configuration.ts'
+import { authorizationCodeGrant } from './grants/authorization-code-grant.ts'
+import { clientCredentialsGrant } from './grants/client-credentials-grant.ts'
+import type { GrantType, GrantTypeOptions } from './grants/grant-type.ts'
+import { refreshTokenGrant } from './grants/refresh-token-grant.ts'
+import { type Aat, attachParts, type RevocationTarget } from './http/aat.ts'
+import { createKeyRing } from './keys/key-ring.ts'
+import { type AatEvents, createEventHub, type Emit } from './protocol/events.ts'
+import { createEndGrant } from './revocation/end-grant.ts'
+import { createRevocationLog } from './revocation/revocation-log.ts'
+import { authorizationCodes } from './tokens/authorization-code.ts'
+import { createMint } from './tokens/mint.ts'
+import { refreshTokens as refreshTokensOf } from './tokens/refresh-token.ts'
+
+/** Seconds between looks at the ring and the revocation log in the store. */
+const TICK = 1
+
+/**
+ * Makes the authorization server that endpoints and guards share. Synchronous, so a CommonJS app can call it too; the first
+ * signing key is made in the background, and `ready()` waits for it.
+ * @throws ConfigurationError at once, listing everything that is wrong with the options and what would be right
+ */
+export function createAat(options: AatOptions): Aat {
+  const configuration = readConfiguration(options)
+  const { issuer, stores, secrets, clock, random, resources, ringTimes, every } = configuration
+  const hub = createEventHub(clock)
+  const emit = warnOfUnheardFaults(hub)
+  const longestAccessToken = ringTimes.longestToken
+
+  const keyRing = createKeyRing({
+    store: stores.ring,
+    issuer,
+    alg: configuration.alg,
+    rsaBits: configuration.rsaBits,
+    times: ringTimes,
+    secrets,
+    clock,
+    random,
+    emit,
+  })
+  const revocations = createRevocationLog(stores.revocations, clock, emit, longestAccessToken)
+  const endGrant = createEndGrant(stores.grants, revocations)
+  const registry = createClientRegistry(configuration.clients, stores.clients, emit)
+  const codes = authorizationCodes(secrets, random)
+  const refreshTokens = refreshTokensOf(secrets)
+  const { refreshPolicy, refreshGrace, hooks } = configuration
+  const rooms: GrantTypeOptions = {
+    grants: stores.grants,
+    codes,
+    refreshTokens,
+    signer: keyRing.signer,
+    mint: createMint(issuer, clock, random),
+    resources,
+    revocations,
+    endGrant,
+    random,
+    emit,
+    refreshPolicy,
+    refreshGrace,
+    hooks,
+  }
+
+  const stop = every(TICK, () => {
+    keyRing.maintain().catch(reportTrouble)
+    revocations.pull().catch(reportTrouble)
+  })
+  const started = Promise.all([keyRing.maintain(), revocations.pull()])
+  started.catch(reportTrouble)
+
+  function reportTrouble(error: unknown): void {
+    emit('ring.unusable', { reason: error instanceof Error ? error.message : 'unknown' })
+  }
+
+  async function revoke(target: RevocationTarget): Promise<void> {
+    const names = typeof target === 'object' && target !== null ? Object.keys(target) : []
+    const [name, value] = Object.entries(target ?? {})[0] ?? []
+    if (names.length !== 1 || typeof value !== 'string' || value === '')
+      throw new TypeError('revoke: name exactly one of grantId, jti, subject, clientId')
+    if (name === 'grantId') await endGrant(value, 'revoked', 'the app')
+    else if (name === 'jti') await revocations.revoke('jti', value, 'the app')
+    else if (name === 'subject' || name === 'clientId') await revokeAll(name, value, 'the app')
+    else throw new TypeError(`revoke: ${name} is not one of grantId, jti, subject, clientId`)
+  }
+
+  /** One epoch for the access tokens, whatever their number, and then every family. */
+  async function revokeAll(name: 'subject' | 'clientId', value: string, by: string): Promise<void> {
+    await revocations.revoke(name === 'subject' ? 'subject' : 'client', value, by)
+    for (let cursor: string | undefined; ; ) {
+      const page = await stores.grants.listFamilies({
+        [name]: value,
+        limit: 1000,
+        ...(cursor !== undefined && { cursor }),
+      })
+      for (const { grant } of page.families)
+        await stores.grants.end(grant.id, name === 'subject' ? 'subject_revoked' : 'client_deleted')
+      if (page.families.length === 0) return
+      cursor = page.cursor
+      if (cursor === undefined) return
+    }
+  }
+
+  const aat: Aat = Object.freeze({
+    issuer,
+    async ready() {
+      // A failed start is tried again: the store may be there by now.
+      await started.catch(() => Promise.all([keyRing.maintain(), revocations.pull()]))
+      await keyRing.signer()
+    },
+    async close() {
+      stop()
+      revocations.close()
+    },
+    on: hub.on as Aat['on'],
+    revoke,
+    keys: Object.freeze({
+      rotate: keyRing.rotate,
+      async revoke(kid: string) {
+        const outcome = await keyRing.revoke(kid)
+        if (outcome === 'revoked') await revocations.revoke('kid', kid, 'the app')
+        return outcome
+      },
+      status: keyRing.status,
+    }),
+    clients: Object.freeze({
+      async get(clientId: string) {
+        const client = await registry.find(clientId)
+        return (
+          client && {
+            clientId: client.id,
+            name: client.name,
+            origin: client.origin,
+            redirectUris: client.redirectUris,
+            grantTypes: client.grantTypes,
+            createdAt: client.createdAt,
+          }
+        )
+      },
+      async delete(clientId: string) {
+        const outcome = await registry.delete(clientId)
+        if (outcome === 'deleted') await revokeAll('clientId', clientId, 'client deletion')
+        return outcome
+      },
+    }),
+    grants: Object.freeze({
+      async list(query: { subject?: string; clientId?: string; limit?: number; cursor?: string }) {
+        const { families, cursor } = await stores.grants.listFamilies(query)
+        const summaries = families.map(({ grant, openedAt, lastUsedAt }) => ({
+          grantId: grant.id,
+          clientId: grant.clientId,
+          subject: grant.subject,
+          scope: grant.scope,
+          resources: grant.resources,
+          openedAt,
+          lastUsedAt,
+        }))
+        return { grants: summaries, cursor }
+      },
+    }),
+  })
+
+  attachParts(aat, {
+    issuer,
+    endpoints: configuration.endpoints,
+    mounted: new Set(),
+    resources,
+    clock,
+    random,
+    emit,
+    stores,
+    keyRing,
+    jwksMaxAge: ringTimes.jwksMaxAge,
+    revocations,
+    endGrant,
+    registry,
+    authenticateClient: createClientAuthentication({
+      registry,
+      replays: stores.replays,
+      issuer,
+      clock,
+      emit,
+    }),
+    authorizationRules: {
+      findClient: registry.find,
+      resources,
+      localhostAnyPort: configuration.localhostAnyPort,
+      privateUseSchemes: configuration.privateUseSchemes,
+    },
+    pendingRequests: createPendingRequests({
+      store: stores.requests,
+      clock,
+      random,
+      keys: secrets,
+      lifetime: configuration.authorizationLifetime,
+    }),
+    authorize: createAuthorize({
+      stores,
+      codes,
+      clock,
+      emit,
+      codeLifetime: configuration.codeLifetime,
+      consentLifetime: configuration.consentLifetime,
+    }),
+    grantTypes: new Map<string, GrantType>([
+      ['authorization_code', authorizationCodeGrant(rooms)],
+      ['refresh_token', refreshTokenGrant(rooms)],
+      ['client_credentials', clientCredentialsGrant(rooms)],
+    ]),
+    refreshTokens,
+    refreshPolicy,
+    clockTolerance: configuration.clockTolerance,
+    longestAccessToken,
+    corsOrigins: configuration.corsOrigins,
+    privateUseSchemes: configuration.privateUseSchemes,
+  })
+  return aat
+}
+
+/** Faults that nobody listens to are warnings of the process, so that they are never silent; without any detail of theirs. */
+function warnOfUnheardFaults(hub: ReturnType<typeof createEventHub>): Emit {
+  return (name, detail) => {
+    const heard = hub.emit(name, detail)
+    if (heard || (name !== 'fault' && name !== 'ring.unusable')) return heard
+    const { where, reference, error, reason } = detail as Partial<
+      AatEvents['fault'] & AatEvents['ring.unusable']
+    >
+    const what =
+      name === 'fault'
+        ? `a fault in ${where} (reference ${reference}): ${error instanceof Error ? error.name : typeof error}`
+        : `the key ring is unusable: ${reason}`
+    process.emitWarning(`express-aat: ${what}; listen to '${name}' events for more`)
+    return heard
+  }
+}

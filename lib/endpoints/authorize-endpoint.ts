@@ -1,0 +1,374 @@
+import { type Request, type RequestHandler, type Response, Router } from 'express'
+import {
+  type ReturnAddress,
+  readAuthorizationRequest,
+  readReturnAddress,
+} from '../authorization/authorization-request.ts'
+import { nextStep } from '../authorization/next-step.ts'
+import { readUser, type SignedInUser } from '../authorization/user.ts'
+import { type Aat, partsOf } from '../http/aat.ts'
+import { readFormBody, readQuery } from '../http/body.ts'
+import { browserCookie } from '../http/cookies.ts'
+import { setNoStore } from '../http/headers.ts'
+import { type ConsentView, sendConsentPage } from '../http/pages/consent-page.ts'
+import { type ErrorView, sendErrorPage } from '../http/pages/error-page.ts'
+import { formTargetOf, setPageHeaders } from '../http/pages/html.ts'
+import { limitRequests, type RateLimitOptions, rateLimitOption } from '../http/rate-limit.ts'
+import { toOAuthError } from '../http/responder.ts'
+import { type Parameters, readForm } from '../protocol/form.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import { callback, either, optional, readOptions, text } from '../protocol/options.ts'
+import { isLoopbackUri, redirectHost, withParameters } from '../protocol/redirect-uri.ts'
+import { coversScope } from '../protocol/scope.ts'
+import type { Client, PendingRequest } from '../stores/ports.ts'
+import { warnOfOtherMount } from './endpoint-router.ts'
+
+/** What the app's sign-in is asked for. */
+export interface SignInContext {
+  /** A path of this site: send the user there when they are signed in. */
+  readonly returnTo: string
+  readonly clientId: string
+  /** `login`: ask for credentials even where there is a session; `select_account`: let the user choose. */
+  readonly prompt: readonly string[]
+  /** The sign-in must not be older than this many seconds. */
+  readonly maxAge: number | undefined
+  /** One of these authentication context classes is needed (RFC 9470). */
+  readonly acrValues: readonly string[]
+  readonly loginHint: string | undefined
+}
+
+export interface AuthorizeEndpointOptions {
+  /** Who is signed in to the app in this request; `undefined` for nobody, or for one who has not finished signing in. */
+  resolveUser: (
+    req: Request,
+  ) => SignedInUser | undefined | null | false | Promise<SignedInUser | undefined | null | false>
+  /** The app's sign-in page: a URL, to which `return_to` is added, or a function that makes the URL. */
+  signInUrl: string | ((context: SignInContext, req: Request) => string | Promise<string>)
+  /** A consent page of the app's own, instead of the built-in one; strict headers are set before it is called. */
+  renderConsent?: (view: ConsentView, req: Request, res: Response) => void | Promise<void>
+  /** An error page of the app's own. */
+  renderError?: (view: ErrorView, req: Request, res: Response) => void | Promise<void>
+  /** Requests from one address (default 600 in 60 seconds). */
+  rateLimit?: RateLimitOptions | false
+}
+
+/**
+ * The authorization endpoint (RFC 6749 §3.1): code with PKCE S256 only, `iss` on every answer (RFC 9207). The request waits on
+ * the server while the user signs in and decides; the browser has a single-use handle and a cookie.
+ * Mount it where `endpoints.authorization` says: `app.use('/oauth/authorize', authorizeEndpoint(aat, …))`.
+ */
+export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): Router {
+  const parts = partsOf(aat, 'authorizeEndpoint')
+  const settings = readOptions('authorizeEndpoint', options, {
+    resolveUser: callback<AuthorizeEndpointOptions['resolveUser']>(),
+    signInUrl: either(
+      (value) => typeof value === 'function',
+      callback<Exclude<AuthorizeEndpointOptions['signInUrl'], string>>(),
+      text(),
+    ),
+    renderConsent: optional(callback<NonNullable<AuthorizeEndpointOptions['renderConsent']>>()),
+    renderError: optional(callback<NonNullable<AuthorizeEndpointOptions['renderError']>>()),
+    rateLimit: rateLimitOption(60, 600),
+  })
+  const { issuer, clock, emit, pendingRequests, stores, resources } = parts
+  const cookie = browserCookie(issuer)
+  const consentPath = `${new URL(parts.endpoints.authorization).pathname}/consent`
+  parts.mounted.add('authorization')
+
+  // ── the answers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  function redirect(res: Response, url: string): void {
+    setNoStore(res)
+    res.setHeader('Referrer-Policy', 'no-referrer')
+    // 303: whatever the method was, the browser follows with GET and without the form (RFC 9700 §4.12).
+    res.statusCode = 303
+    res.setHeader('Location', url)
+    res.end()
+  }
+
+  async function showError(req: Request, res: Response, view: ErrorView): Promise<void> {
+    if (settings.renderError === undefined) return sendErrorPage(req, res, view)
+    setPageHeaders(req, res, [])
+    res.status(view.status)
+    await settings.renderError(view, req, res)
+  }
+
+  /**
+   * Sends an error to the client. Not by itself, though, where a stranger registered the redirect URI and the user has never
+   * dealt with it: that would make this server an open redirector (RFC 9700 §4.11.2).
+   */
+  async function sendErrorToClient(
+    req: Request,
+    res: Response,
+    address: ReturnAddress,
+    error: OAuthError,
+    userActed: boolean,
+  ): Promise<void> {
+    const url = withParameters(address.redirectUri, {
+      error: error.code,
+      error_description: error.message,
+      state: address.state,
+      iss: issuer,
+    })
+    if (userActed || address.client.origin === 'configuration' || isLoopbackUri(address.redirectUri))
+      return redirect(res, url)
+    const user = await currentUser(req).catch(() => undefined)
+    const consent = user && (await stores.consents.read(user.subject, address.client.id))
+    if (consent !== undefined) return redirect(res, url)
+    await showError(req, res, {
+      status: error.status === 503 ? 503 : 400,
+      code: error.code,
+      description: error.message,
+      returnTo: { url, host: redirectHost(address.redirectUri) },
+    })
+  }
+
+  function sendCode(res: Response, request: Omit<PendingRequest, 'browser'>, code: string): void {
+    redirect(res, withParameters(request.redirectUri, { code, state: request.state, iss: issuer }))
+  }
+
+  // ── the user ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async function currentUser(req: Request): Promise<SignedInUser | undefined> {
+    return readUser(await settings.resolveUser(req), clock())
+  }
+
+  async function sendToSignIn(
+    req: Request,
+    res: Response,
+    request: Omit<PendingRequest, 'browser'>,
+    handle: string,
+  ): Promise<void> {
+    const { clientId, prompt, maxAge, acrValues, loginHint } = request
+    const returnTo = `${consentPath}?request=${handle}`
+    const { signInUrl } = settings
+    const url =
+      typeof signInUrl === 'string'
+        ? withParameters(signInUrl, { return_to: returnTo })
+        : await signInUrl({ returnTo, clientId, prompt, maxAge, acrValues, loginHint }, req)
+    redirect(res, url)
+  }
+
+  /** The browser's own secret: the cookie it has, or a new one. */
+  function browserOf(req: Request, res: Response): string {
+    const known = cookie.read(req)
+    if (known !== undefined) return known
+    const fresh = pendingRequests.newBrowser()
+    cookie.write(res, fresh)
+    return fresh
+  }
+
+  // ── GET or POST /: a client sends its user ───────────────────────────────────────────────────────────────────
+
+  async function begin(req: Request, res: Response): Promise<void> {
+    const parameters = req.method === 'POST' ? await readFormBody(req) : readQuery(req)
+    const address = await readReturnAddress(parameters, parts.authorizationRules)
+    try {
+      await proceed(req, res, parameters, address)
+    } catch (thrown) {
+      if (res.headersSent) throw thrown
+      await sendErrorToClient(req, res, address, toOAuthError(thrown, 'authorization', parts), false)
+    }
+  }
+
+  async function proceed(
+    req: Request,
+    res: Response,
+    parameters: Parameters,
+    address: ReturnAddress,
+  ): Promise<void> {
+    const now = clock()
+    const request = {
+      ...readAuthorizationRequest(parameters, address, parts.authorizationRules),
+      createdAt: now,
+    }
+    const user = await currentUser(req)
+    const consent = user && (await stores.consents.read(user.subject, address.client.id))
+    const next = nextStep(request, address.client, user, consent, now, false)
+    if (next.step === 'code' && user !== undefined)
+      return sendCode(res, request, await parts.authorize(request, user, request.scope, next.by))
+    if (request.prompt.includes('none')) {
+      throw next.step === 'sign-in'
+        ? new OAuthError(
+            next.error,
+            next.error === 'login_required'
+              ? 'the user is not signed in, or not recently enough'
+              : 'the user has not signed in in one of the ways of acr_values',
+          )
+        : new OAuthError('consent_required', 'the user has not agreed to this yet')
+    }
+    const handle = await pendingRequests.start(request, browserOf(req, res))
+    if (next.step === 'sign-in') return sendToSignIn(req, res, request, handle)
+    redirect(res, `${consentPath}?request=${handle}`)
+  }
+
+  // ── GET and POST /consent: the user is back, and decides ─────────────────────────────────────────────────────
+
+  const gone = () =>
+    new OAuthError(
+      'invalid_request',
+      'this sign-in is over: it was finished before, took too long, or began in another browser',
+    )
+
+  async function readPending(
+    req: Request,
+    handle: string | undefined,
+  ): Promise<{ request: PendingRequest; client: Client; handle: string }> {
+    const request = handle === undefined ? undefined : await pendingRequests.read(handle, cookie.read(req))
+    if (handle === undefined || request === undefined) throw gone()
+    const client = await parts.registry.find(request.clientId)
+    if (client === undefined)
+      throw new OAuthError('invalid_client', 'this app is no longer registered here', { status: 400 })
+    return { request, client, handle }
+  }
+
+  function addressOf(request: PendingRequest, client: Client): ReturnAddress {
+    return {
+      client,
+      redirectUri: request.redirectUri,
+      redirectUriRequired: request.redirectUriRequired,
+      state: request.state,
+    }
+  }
+
+  async function showConsent(req: Request, res: Response): Promise<void> {
+    const { request, client, handle } = await readPending(req, readForm(readQuery(req)).one('request'))
+    const user = await currentUser(req)
+    const consent = user && (await stores.consents.read(user.subject, client.id))
+    const next = nextStep(request, client, user, consent, clock(), true)
+    if (next.step === 'sign-in' && next.error === 'unmet_authentication_requirements') {
+      await pendingRequests.take(handle, cookie.read(req))
+      return sendErrorToClient(
+        req,
+        res,
+        addressOf(request, client),
+        new OAuthError(next.error, 'the user did not sign in in one of the ways of acr_values'),
+        true,
+      )
+    }
+    if (next.step === 'sign-in' || user === undefined) return sendToSignIn(req, res, request, handle)
+    if (next.step === 'code') {
+      if ((await pendingRequests.take(handle, cookie.read(req))) === undefined) throw gone()
+      return sendCode(res, request, await parts.authorize(request, user, request.scope, next.by))
+    }
+    const view = consentView(request, client, user, handle)
+    if (settings.renderConsent === undefined) return sendConsentPage(req, res, view)
+    setPageHeaders(req, res, [formTargetOf(request.redirectUri)])
+    await settings.renderConsent(view, req, res)
+  }
+
+  function consentView(
+    request: PendingRequest,
+    client: Client,
+    user: SignedInUser,
+    handle: string,
+  ): ConsentView {
+    const asked = request.resources.flatMap((identifier) => resources.all.get(identifier) ?? [])
+    return {
+      client: {
+        id: client.id,
+        name: client.name ?? client.id,
+        uri: client.uri,
+        policyUri: client.policyUri,
+        tosUri: client.tosUri,
+        isVouchedFor: client.origin === 'configuration',
+      },
+      redirectUri: request.redirectUri,
+      redirectHost: redirectHost(request.redirectUri),
+      isLoopback: isLoopbackUri(request.redirectUri),
+      user: { subject: user.subject, displayName: user.displayName },
+      resources: asked.map(({ identifier, name }) => ({
+        identifier,
+        name: name ?? new URL(identifier).host,
+      })),
+      scopes: request.scope.map((scope) => ({
+        scope,
+        description: asked.map((resource) => resource.scopes.get(scope)).find((words) => words) ?? '',
+      })),
+      form: {
+        action: 'consent',
+        fields: { request: handle, token: pendingRequests.formField(handle, user.subject) },
+      },
+    }
+  }
+
+  async function decide(req: Request, res: Response): Promise<void> {
+    const site = req.headers['sec-fetch-site']
+    if (site !== undefined && site !== 'same-origin')
+      throw new OAuthError('invalid_request', 'the decision must come from the page that asked for it')
+    const parameters = await readFormBody(req)
+    for (const [name, values] of parameters) {
+      if (
+        !['request', 'token', 'decision', 'scope'].includes(name) ||
+        (values.length > 1 && name !== 'scope')
+      )
+        throw new OAuthError('invalid_request', 'the form is not the one that was shown')
+    }
+    const decision = parameters.get('decision')?.[0]
+    const { request, client, handle } = await readPending(req, parameters.get('request')?.[0])
+    const user = await currentUser(req)
+    if (user === undefined) return sendToSignIn(req, res, request, handle)
+    if (!pendingRequests.isFormField(parameters.get('token')?.[0] ?? '', handle, user.subject))
+      throw new OAuthError('invalid_request', 'the form was shown to another user; go back and reload it')
+    if (decision !== 'allow' && decision !== 'deny')
+      throw new OAuthError('invalid_request', 'the form is not the one that was shown')
+    const scope = parameters.get('scope') ?? []
+    if (!coversScope(request.scope, scope))
+      throw new OAuthError('invalid_request', 'the form is not the one that was shown')
+    const next = nextStep(request, client, user, undefined, clock(), true)
+    if (next.step === 'sign-in') return sendToSignIn(req, res, request, handle)
+
+    // From here on the request is used up: a second submission of the same form finds nothing.
+    if ((await pendingRequests.take(handle, cookie.read(req))) === undefined) throw gone()
+    if (decision === 'deny' || scope.length === 0) {
+      emit('authorization.denied', { clientId: client.id, subject: user.subject })
+      return sendErrorToClient(
+        req,
+        res,
+        addressOf(request, client),
+        new OAuthError('access_denied', 'the user did not allow it'),
+        true,
+      )
+    }
+    // In the order of the request; a resource of whose scopes nothing is left is not granted either.
+    const granted = request.scope.filter((token) => scope.includes(token))
+    const useful = request.resources.filter((identifier) =>
+      granted.some((token) => resources.all.get(identifier)?.scopes.has(token)),
+    )
+    const code = await parts.authorize({ ...request, resources: useful }, user, granted, 'user')
+    sendCode(res, request, code)
+  }
+
+  // ── the router ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  const routes: Record<string, Record<string, (req: Request, res: Response) => Promise<void>>> = {
+    '/': { GET: begin, HEAD: begin, POST: begin },
+    '/consent': { GET: showConsent, POST: decide },
+  }
+  const checkMount = warnOfOtherMount(parts, 'authorization')
+
+  const dispatch: RequestHandler = (req, res, next) => {
+    checkMount(req)
+    const route = routes[req.path === '' ? '/' : req.path]
+    const handler = route?.[req.method]
+    if (handler !== undefined) {
+      handler(req, res).catch(next)
+      return
+    }
+    const error = new OAuthError('invalid_request', 'there is nothing here for this address and method', {
+      status: route === undefined ? 404 : 405,
+    })
+    if (route !== undefined) res.setHeader('Allow', Object.keys(route).join(', '))
+    next(error)
+  }
+
+  const router = Router()
+  router.use(limitRequests(settings.rateLimit, parts), dispatch)
+  router.use(((thrown, req, res, next) => {
+    if (res.headersSent) return next(thrown)
+    const error = toOAuthError(thrown, 'authorization', parts)
+    if (error.retryAfter !== undefined) res.setHeader('Retry-After', Math.ceil(error.retryAfter))
+    showError(req, res, { status: error.status, code: error.code, description: error.message }).catch(next)
+  }) satisfies import('express').ErrorRequestHandler)
+  return router
+}

@@ -1,0 +1,63 @@
+import { type Request, type RequestHandler, type Response, Router } from 'express'
+import type { AatParts, EndpointName } from '../http/aat.ts'
+import { handleCors } from '../http/headers.ts'
+import { jsonErrors, sendMethodNotAllowed, sendNotFound } from '../http/responder.ts'
+
+interface JsonEndpoint {
+  readonly name: EndpointName
+  readonly allow: string
+  readonly corsHeaders: string
+  /** Runs after CORS, for the allowed method only. */
+  readonly before?: readonly RequestHandler[]
+  readonly handle: (req: Request, res: Response) => Promise<void>
+}
+
+/**
+ * The frame of an endpoint that answers in JSON: just this path (`/token/x.css` is nothing), just this method, CORS, and one
+ * error responder. Making it is what advertises it in the metadata.
+ */
+export function jsonEndpoint(
+  parts: AatParts,
+  { name, allow, corsHeaders, before = [], handle }: JsonEndpoint,
+): Router {
+  parts.mounted.add(name)
+  const router = Router()
+  const checkMount = warnOfOtherMount(parts, name)
+  router.use(
+    (req, res, next) => {
+      checkMount(req)
+      if (req.path !== '/' && req.path !== '') return sendNotFound(req, res)
+      if (
+        handleCors(req, res, {
+          origins: parts.corsOrigins,
+          methods: `${allow}, OPTIONS`,
+          headers: corsHeaders,
+        })
+      )
+        return
+      if (req.method !== allow) return sendMethodNotAllowed(req, res, allow)
+      next()
+    },
+    ...before,
+  )
+  router.use((req, res, next) => {
+    handle(req, res).catch(next)
+  })
+  router.use(jsonErrors(name, parts))
+  return router
+}
+
+/** Mounted somewhere else than metadata says, with no proxy to explain it: clients would not find the endpoint. */
+export function warnOfOtherMount(parts: AatParts, name: EndpointName): (req: Request) => void {
+  const expected = new URL(parts.endpoints[name]).pathname
+  let checked = false
+  return (req) => {
+    if (checked) return
+    checked = true
+    if (!expected.endsWith(req.baseUrl) && req.baseUrl !== '') {
+      const message = `the ${name} endpoint is mounted at ${req.baseUrl}, but metadata publishes ${parts.endpoints[name]}; mount it there, or set endpoints.${name}`
+      parts.emit('configuration.warning', { message })
+      process.emitWarning(`express-aat: ${message}`)
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import type { Router } from 'express'
+import { type Aat, partsOf } from '../http/aat.ts'
+import type { RateLimitOptions } from '../http/rate-limit.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import type { Client } from '../stores/ports.ts'
+import { clientEndpoint } from './client-endpoint.ts'
+import { readOwnAccessToken } from './read-token.ts'
+
+export interface IntrospectionEndpointOptions {
+  /** Inactive answers to one caller, and failed authentications from one address (default 600 in 60 seconds). */
+  rateLimit?: RateLimitOptions | false
+}
+
+const inactive = { active: false }
+
+/**
+ * The introspection endpoint (RFC 7662), for confidential clients. A caller learns of a token that is for a resource it
+ * serves (`introspects` in its configuration) or that was issued to itself; of anything else just `{"active":false}`, byte
+ * for byte the same whatever the reason. Introspecting changes nothing.
+ */
+export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOptions = {}): Router {
+  const parts = partsOf(aat, 'introspectionEndpoint')
+
+  function audiencesOf(client: Client): Set<string | undefined> {
+    return new Set(client.introspects?.map((identifier) => parts.resources.all.get(identifier)?.audience))
+  }
+
+  async function introspect(token: string, caller: Client): Promise<Record<string, unknown>> {
+    const refreshToken = parts.refreshTokens.read(token)
+    if (refreshToken !== undefined) {
+      const family = await parts.stores.grants.readFamily(refreshToken.grantId)
+      if (
+        family === undefined ||
+        family.grant.clientId !== caller.id ||
+        family.ended !== undefined ||
+        family.tokenHash !== refreshToken.hash
+      )
+        return inactive
+      const { lifetime, absoluteLifetime } = caller.refreshPolicy ?? parts.refreshPolicy
+      const expiresAt = Math.min(
+        family.periodStart + lifetime,
+        absoluteLifetime === undefined ? Number.POSITIVE_INFINITY : family.openedAt + absoluteLifetime,
+      )
+      const { grant } = family
+      if (
+        parts.clock() >= expiresAt ||
+        parts.revocations.covers({
+          grantId: grant.id,
+          clientId: grant.clientId,
+          subject: grant.subject,
+          issuedAt: grant.createdAt,
+        })
+      )
+        return inactive
+      return {
+        active: true,
+        iss: parts.issuer,
+        sub: grant.subject,
+        client_id: grant.clientId,
+        scope: grant.scope.join(' '),
+        iat: Math.floor(family.lastUsedAt),
+        exp: Math.floor(expiresAt),
+        grant_id: grant.id,
+      }
+    }
+    const claims = await readOwnAccessToken(token, parts)
+    if (claims === undefined || (claims.client_id !== caller.id && !audiencesOf(caller).has(claims.aud)))
+      return inactive
+    return { active: true, token_type: 'Bearer', ...claims }
+  }
+
+  return clientEndpoint(parts, 'introspection', options, async (caller, form, req, res, failures) => {
+    if (caller.authenticationMethod === 'none')
+      throw new OAuthError(
+        'invalid_client',
+        'introspection needs a client that authenticates (RFC 7662 section 4)',
+      )
+    const key = `client:${caller.id}`
+    if (await failures.blocked(req, res, key)) return undefined
+    const token = form.one('token')
+    if (token === undefined) throw new OAuthError('invalid_request', 'token is missing')
+    const answer = await introspect(token, caller)
+    if (answer === inactive) await failures.count(req, key)
+    return answer
+  })
+}

@@ -1,0 +1,26 @@
+import type { AatParts } from '../http/aat.ts'
+import { type AatClaims, ACCESS_TOKEN_TYPE, readClaims } from '../tokens/access-token.ts'
+import { parseCompactJws, verifyJws } from '../tokens/compact-jws.ts'
+
+/** An access token of ours, for any of our resources, that is good now; or `undefined` for anything else. Memory only. */
+export async function readOwnAccessToken(
+  token: string,
+  parts: AatParts,
+): Promise<(AatClaims & Record<string, unknown>) | undefined> {
+  const jws = parseCompactJws(token)
+  if ('problem' in jws || jws.header.typ !== ACCESS_TOKEN_TYPE) return undefined
+  const key = parts.keyRing.verificationKey(jws.header.kid)
+  if (key === undefined || !(await verifyJws(jws, key))) return undefined
+  const claims = readClaims(jws.payload, {
+    issuer: parts.issuer,
+    audiences: [...parts.resources.all.values()].map(({ audience }) => audience),
+    now: parts.clock(),
+    tolerance: parts.clockTolerance,
+    maxLifetime: parts.longestAccessToken,
+  })
+  if ('problem' in claims) return undefined
+  const { jti, grant_id: grantId, client_id: clientId, sub: subject, iat: issuedAt } = claims as AatClaims
+  return parts.revocations.covers({ jti, grantId, clientId, subject, kid: jws.header.kid, issuedAt })
+    ? undefined
+    : (claims as AatClaims & Record<string, unknown>)
+}

@@ -1,0 +1,102 @@
+import { OAuthError } from '../protocol/oauth-error.ts'
+import { challengeOf, isCodeVerifier } from '../protocol/pkce.ts'
+import { randomId } from '../protocol/random.ts'
+import type { CodeRefusal } from '../stores/ports.ts'
+import {
+  about,
+  createGrantIssuance,
+  type GrantType,
+  type GrantTypeOptions,
+  readWanted,
+} from './grant-type.ts'
+
+const unknownCode = 'the code is unknown, expired or used'
+
+/** The words of each refusal. What tells nothing to a thief: unknown, foreign, expired and used read the same. */
+const refusals: Record<CodeRefusal, () => OAuthError> = {
+  unknown: () => new OAuthError('invalid_grant', unknownCode),
+  foreign: () => new OAuthError('invalid_grant', unknownCode),
+  reused: () => new OAuthError('invalid_grant', unknownCode),
+  burnt: () => new OAuthError('invalid_grant', unknownCode),
+  expired: () => new OAuthError('invalid_grant', unknownCode),
+  redirect_uri_mismatch: () =>
+    new OAuthError('invalid_grant', 'redirect_uri is not the one of the authorization request'),
+  verifier_mismatch: () =>
+    new OAuthError('invalid_grant', 'code_verifier does not match; the code can no longer be used'),
+  resource_exceeded: () =>
+    new OAuthError('invalid_target', 'resource was not granted (RFC 8707 section 2.2)'),
+  scope_exceeded: () => new OAuthError('invalid_scope', 'scope has more than was granted'),
+}
+
+/**
+ * `authorization_code` (RFC 6749 §4.1.3, RFC 7636 §4.5). A code works once: a second use ends the grant and revokes its
+ * access tokens (§4.1.2). A wrong verifier burns the code; nothing else that is wrong consumes it.
+ */
+export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
+  const { grants, codes, refreshTokens, endGrant, random, emit } = options
+  const issuance = createGrantIssuance(options)
+
+  return async (client, form) => {
+    const codeText = form.one('code')
+    if (codeText === undefined) throw new OAuthError('invalid_request', 'code is missing')
+    const wanted = readWanted(form)
+    const verifier = form.one('code_verifier')
+    if (verifier === undefined)
+      throw new OAuthError('invalid_grant', 'code_verifier is missing: PKCE is required (RFC 7636)')
+    if (!isCodeVerifier(verifier))
+      throw new OAuthError(
+        'invalid_grant',
+        'code_verifier must be 43 to 128 unreserved characters (RFC 7636 section 4.1)',
+      )
+    const code = codes.read(codeText)
+    if (code === undefined) throw refusals.unknown()
+
+    // Ahead of the commit, so that a refusal consumes nothing. No record here: the store will say what that means.
+    const record = issuance.needsReading(wanted) ? await grants.readCode(code.grantId) : undefined
+    const isTheirs =
+      record !== undefined && record.codeHash === code.hash && record.grant.clientId === client.id
+    const consulted = isTheirs
+      ? await issuance.consult(record.grant, client, wanted, 'authorization_code')
+      : {}
+    const signer = await options.signer()
+    const first = client.grantTypes.includes('refresh_token')
+      ? refreshTokens.first(code.grantId, code.secret)
+      : undefined
+    const redirectUri = form.one('redirect_uri')
+
+    const outcome = await grants.redeemCode({
+      grantId: code.grantId,
+      codeHash: code.hash,
+      nonce: randomId(random),
+      clientId: client.id,
+      challenge: challengeOf(verifier),
+      ...(redirectUri !== undefined && { redirectUri }),
+      ...wanted,
+      ...(first !== undefined && {
+        family: {
+          token: { hash: first.hash, keyId: first.keyId },
+          policy: client.refreshPolicy ?? options.refreshPolicy,
+        },
+      }),
+    })
+    if (outcome.outcome === 'redeemed')
+      return issuance.issue(
+        outcome.grant,
+        client,
+        wanted,
+        'authorization_code',
+        signer,
+        outcome.limits,
+        first,
+        consulted,
+      )
+
+    if (outcome.outcome === 'reused') {
+      emit('code.reused', about(outcome.grant))
+      await endGrant(outcome.grant.id, 'code_reused', 'code reuse')
+    } else if (outcome.outcome === 'verifier_mismatch') emit('code.burnt', about(outcome.grant))
+    else if (outcome.outcome === 'foreign')
+      emit('token.foreign', { clientId: client.id, owner: outcome.grant.clientId, grantId: outcome.grant.id })
+    throw refusals[outcome.outcome]()
+  }
+}

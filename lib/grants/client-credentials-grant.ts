@@ -1,0 +1,67 @@
+import type { Form } from '../protocol/form.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import { readNewScope, readResources } from '../protocol/resource.ts'
+import { parseScope } from '../protocol/scope.ts'
+import type { Client } from '../stores/ports.ts'
+import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
+import { checkCustomClaims } from '../tokens/mint.ts'
+import { type GrantType, type GrantTypeOptions, reportIssued, type TokenResponse } from './grant-type.ts'
+
+/**
+ * `client_credentials` (RFC 6749 §4.4): a token for the client itself. Its `sub` is `client:` and the client's id
+ * (RFC 9068 §2.2), which no user's subject can be. No refresh token (§4.4.3), no store call.
+ */
+export function clientCredentialsGrant({
+  resources,
+  hooks,
+  mint,
+  emit,
+  signer,
+}: GrantTypeOptions): GrantType {
+  return async (client: Client, form: Form): Promise<TokenResponse> => {
+    if (client.authenticationMethod === 'none')
+      throw new OAuthError('unauthorized_client', 'client_credentials needs a client that authenticates')
+    const [resource, ...more] = readResources(resources, form.resources)
+    if (resource === undefined || more.length > 0)
+      throw new OAuthError('invalid_target', 'an access token is for one resource: name one')
+    const scopeText = form.one('scope')
+    const scope = readNewScope(
+      [resource],
+      scopeText === undefined ? undefined : parseScope(scopeText),
+      client,
+    )
+    const subject = CLIENT_SUBJECT_PREFIX + client.id
+    const customClaims =
+      hooks.claims &&
+      checkCustomClaims(
+        await hooks.claims({
+          grantType: 'client_credentials',
+          clientId: client.id,
+          subject,
+          scope,
+          resource: resource.identifier,
+        }),
+      )
+    const minted = await mint(
+      {
+        clientId: client.id,
+        subject,
+        audience: resource.audience,
+        scope,
+        lifetime: Math.min(
+          client.accessTokenLifetime ?? resource.accessTokenLifetime,
+          resource.accessTokenLifetime,
+        ),
+        customClaims,
+      },
+      await signer(),
+    )
+    reportIssued(emit, minted, 'client_credentials', resource.identifier)
+    return {
+      access_token: minted.token,
+      token_type: 'Bearer',
+      expires_in: minted.expiresIn,
+      scope: scope.join(' '),
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
+import { randomId } from '../protocol/random.ts'
+import type { RefreshRefusal } from '../stores/ports.ts'
+import {
+  about,
+  createGrantIssuance,
+  type GrantType,
+  type GrantTypeOptions,
+  readWanted,
+} from './grant-type.ts'
+
+const unusable = 'the refresh token is unknown, expired, revoked or spent'
+
+/** The words of each refusal; what is not the client's to fix reads the same. */
+const refusals: Record<RefreshRefusal, () => OAuthError> = {
+  unknown: () => new OAuthError('invalid_grant', unusable),
+  foreign: () => new OAuthError('invalid_grant', unusable),
+  ended: () => new OAuthError('invalid_grant', unusable),
+  reused: () => new OAuthError('invalid_grant', unusable),
+  expired: () => new OAuthError('invalid_grant', unusable),
+  scope_exceeded: () =>
+    new OAuthError('invalid_scope', 'scope has more than was granted (RFC 6749 section 6)'),
+  resource_exceeded: () =>
+    new OAuthError('invalid_target', 'resource was not granted (RFC 8707 section 2.2)'),
+}
+
+/**
+ * `refresh_token` (RFC 6749 §6, RFC 9700 §4.14.2). What is returned follows the issuance strategy in force for the client
+ * now; a retry within the grace window gets the same successor; a spent token ends the family and its access tokens.
+ */
+export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
+  const { grants, refreshTokens, revocations, endGrant, random, emit, refreshGrace } = options
+  const issuance = createGrantIssuance(options)
+
+  return async (client, form) => {
+    const text = form.one('refresh_token')
+    if (text === undefined) throw new OAuthError('invalid_request', 'refresh_token is missing')
+    const token = refreshTokens.read(text)
+    const next = token && refreshTokens.successor(token)
+    if (token === undefined || next === undefined) throw refusals.unknown()
+
+    const wanted = readWanted(form)
+    const policy = client.refreshPolicy ?? options.refreshPolicy
+
+    // Of a current token a refusal must consume nothing, so the hooks are asked ahead; a retry consumes nothing anyway.
+    const family = issuance.needsReading(wanted) ? await grants.readFamily(token.grantId) : undefined
+    const isCurrent =
+      family !== undefined &&
+      family.ended === undefined &&
+      family.tokenHash === token.hash &&
+      family.grant.clientId === client.id
+    const ahead = isCurrent
+      ? await issuance.consult(family.grant, client, wanted, 'refresh_token')
+      : undefined
+    const signer = await options.signer()
+    const outcome = await grants.refresh({
+      grantId: token.grantId,
+      generation: token.generation,
+      tokenHash: token.hash,
+      next: { hash: next.hash, keyId: next.keyId },
+      nonce: randomId(random),
+      clientId: client.id,
+      policy,
+      grace: refreshGrace,
+      ...wanted,
+    })
+
+    if (outcome.outcome === 'rotated' || outcome.outcome === 'kept' || outcome.outcome === 'retried') {
+      const { grant, generation, keyId, limits } = outcome
+      const held =
+        outcome.outcome === 'kept' || generation === token.generation
+          ? token
+          : refreshTokens.successor(token, keyId)
+      if (held === undefined)
+        throw new StoreUnavailable(
+          `the successor was derived with a secret that is not configured here (${keyId})`,
+        )
+      if (outcome.fastForwarded) emit('refresh_token.fast_forwarded', { ...about(grant), generation })
+      if (outcome.outcome === 'retried') emit('token.retried', { ...about(grant), generation })
+      else emit('token.refreshed', { ...about(grant), generation, issuance: policy.issuance })
+      const consulted =
+        ahead ??
+        (issuance.needsReading(wanted) ? await issuance.consult(grant, client, wanted, 'refresh_token') : {})
+      return issuance.issue(grant, client, wanted, 'refresh_token', signer, limits, held, consulted)
+    }
+
+    if (outcome.outcome === 'reused') {
+      emit('refresh_token.reused', about(outcome.grant))
+      await endGrant(outcome.grant.id, 'reused', 'refresh token reuse')
+    } else if (outcome.outcome === 'ended') {
+      // The entry for its access tokens may have failed after the family ended: then it is written now.
+      const { grant } = outcome
+      if (
+        !revocations.covers({
+          grantId: grant.id,
+          clientId: grant.clientId,
+          subject: grant.subject,
+          issuedAt: grant.createdAt,
+        })
+      )
+        await endGrant(grant.id, 'revoked', 'an ended family')
+    } else if (outcome.outcome === 'foreign')
+      emit('token.foreign', { clientId: client.id, owner: outcome.grant.clientId, grantId: outcome.grant.id })
+    throw refusals[outcome.outcome]()
+  }
+}

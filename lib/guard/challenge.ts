@@ -1,0 +1,46 @@
+import type { Response } from 'express'
+import { sendJson, setNoStore } from '../http/headers.ts'
+
+/** What a challenge says (RFC 6750 §3, RFC 9470 §3, RFC 9728 §5.1). */
+export interface Challenge {
+  readonly status: 400 | 401 | 403
+  /** Absent where the request had no credentials (RFC 6750 §3.1). */
+  readonly error?:
+    | 'invalid_request'
+    | 'invalid_token'
+    | 'insufficient_scope'
+    | 'insufficient_user_authentication'
+  readonly description?: string
+  /** Every scope that the operation needs, in one challenge: clients ask for just this. */
+  readonly scope?: string | undefined
+  readonly acrValues?: string | undefined
+  readonly maxAge?: number | undefined
+}
+
+/** Refuses with a challenge. Its values come from the configuration and from here, never from the request. */
+export function sendChallenge(
+  res: Response,
+  { status, error, description, scope, acrValues, maxAge }: Challenge,
+  resourceMetadata: string,
+): void {
+  const parameters: [string, string | number | undefined][] = [
+    ['error', error],
+    ['error_description', description],
+    ['scope', scope],
+    ['acr_values', acrValues],
+    ['max_age', maxAge],
+    ['resource_metadata', resourceMetadata],
+  ]
+  const challenge = parameters
+    .flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name}="${value}"`]))
+    .join(', ')
+  setNoStore(res)
+  res.setHeader('WWW-Authenticate', `Bearer ${challenge}`)
+  sendJson(
+    res,
+    status,
+    error === undefined
+      ? { error: 'unauthorized', error_description: 'an access token is required' }
+      : { error, ...(description !== undefined && { error_description: description }) },
+  )
+}

@@ -1,0 +1,129 @@
+import { Router } from 'express'
+import { type Document, METADATA_MAX_AGE, resourceMetadataOf, serveDocuments } from '../http/documents.ts'
+import { callback, optional, readOptions, text, verified, whole } from '../protocol/options.ts'
+import { randomId, systemRandom } from '../protocol/random.ts'
+import { catalogueOf, type ResourceOptions, resourcesOption } from '../protocol/resource-options.ts'
+import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
+import { type Clock, systemClock } from '../protocol/time.ts'
+import { createRemoteKeys, type Fetch } from './remote-keys.ts'
+import type { TokenSource } from './token-source.ts'
+
+export interface RemoteIssuerOptions {
+  /** The resources that this app serves, in the shape of `createAat`'s: URL, scopes, audience. */
+  resources: Record<string, ResourceOptions>
+  /** Which of them a guard protects that names none; default the only one. */
+  defaultResource?: string
+  /** Where the JWK Set is; default as the issuer's metadata says (RFC 8414). */
+  jwksUri?: string
+  /** Seconds by which clocks may differ (default 5, 0 to 60). */
+  clockTolerance?: number
+  /** Seconds: tokens that claim to live longer are refused (default 86,400). */
+  maxTokenLifetime?: number
+  /** Seconds that the JWK Set is kept (default 600; the issuer's `max-age` may shorten it). */
+  cacheLifetime?: number
+  /** Seconds between fetches for unknown keys (default 30). */
+  cooldown?: number
+  /** Seconds that a fetch may take (default 5). */
+  timeout?: number
+  /** Told when keys cannot be had; default a warning of the process. */
+  onFault?: (error: unknown, reference: string) => void
+  /** The network; default the global `fetch`. */
+  fetch?: Fetch
+  /** Seconds since the epoch; default the machine's clock. */
+  clock?: Clock
+}
+
+/** An issuer in another process, for `requireAat` and `protectedResource`. */
+export interface RemoteIssuer {
+  readonly issuer: string
+}
+
+interface RemoteParts {
+  readonly source: TokenSource
+  readonly resources: ReturnType<typeof catalogueOf>
+}
+
+const partsByRemote = new WeakMap<object, RemoteParts>()
+
+/**
+ * Tokens of an express-aat (or another RFC 9068 issuer whose token headers are exactly `alg`, `typ`, `kid`) that runs
+ * elsewhere: verified with its published JWK Set, without asking it about tokens. Revocation is known only to the issuer's own
+ * processes; here a token is good until it expires.
+ * @throws ConfigurationError while the app starts, for wrong options
+ */
+export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): RemoteIssuer {
+  const url = verified<string>(problemOfPublishedUrl)
+  const settings = readOptions(
+    'remoteIssuer',
+    options,
+    {
+      resources: resourcesOption,
+      defaultResource: optional(text()),
+      jwksUri: optional(url),
+      clockTolerance: optional(whole('seconds', 0, 60), 5),
+      maxTokenLifetime: optional(whole('seconds', 1, 31_536_000), 86_400),
+      cacheLifetime: optional(whole('seconds', 1, 86_400), 600),
+      cooldown: optional(whole('seconds', 1, 3600), 30),
+      timeout: optional(whole('seconds', 1, 60), 5),
+      onFault: optional(callback<NonNullable<RemoteIssuerOptions['onFault']>>()),
+      fetch: optional(callback<Fetch>(), (...args: Parameters<Fetch>) => globalThis.fetch(...args)),
+      clock: optional(callback<Clock>(), systemClock),
+    },
+    (read, report) => {
+      const problem = problemOfPublishedUrl(issuer)
+      if (problem !== undefined) report(`the issuer ${problem}`)
+      if (read.defaultResource !== undefined && !Object.hasOwn(read.resources, read.defaultResource))
+        report('defaultResource is not one of resources')
+    },
+  )
+  const { jwksUri, fetch, clock, cacheLifetime, cooldown, timeout, clockTolerance, maxTokenLifetime } =
+    settings
+  const resources = catalogueOf(settings.resources, settings.defaultResource)
+  const source: TokenSource = {
+    issuer,
+    clockTolerance,
+    maxLifetime: maxTokenLifetime,
+    clock,
+    defaultResource: resources.fallback?.identifier,
+    audienceOf: (resource) => resources.all.get(resource)?.audience,
+    keyFor: createRemoteKeys({ issuer, jwksUri, fetch, clock, cacheLifetime, cooldown, timeout }),
+    isRevoked: () => false,
+    onFault(error) {
+      const reference = randomId(systemRandom, 9)
+      if (settings.onFault !== undefined) settings.onFault(error, reference)
+      else
+        process.emitWarning(
+          `express-aat: ${error instanceof Error ? error.message : 'a fault'} (reference ${reference})`,
+        )
+      return reference
+    },
+  }
+  const remote: RemoteIssuer = Object.freeze({ issuer })
+  partsByRemote.set(remote, { source, resources })
+  return remote
+}
+
+/** The token source of a remote issuer, or `undefined` for anything else. */
+export function sourceOfRemote(issuer: object): TokenSource | undefined {
+  return typeof issuer === 'object' && issuer !== null ? partsByRemote.get(issuer)?.source : undefined
+}
+
+/**
+ * Protected resource metadata (RFC 9728) for an API whose issuer is elsewhere; mount it at the root of the app.
+ * (`wellKnown(aat)` does this where the issuer is in the same process.)
+ */
+export function protectedResource(remote: RemoteIssuer): Router {
+  const parts = partsByRemote.get(remote)
+  if (parts === undefined)
+    throw new TypeError('protectedResource: the argument must be what remoteIssuer() returned')
+  const documents = new Map<string, () => Document>()
+  for (const resource of parts.resources.all.values()) {
+    documents.set(new URL(wellKnownUrl(resource.identifier, 'oauth-protected-resource')).pathname, () => ({
+      body: resourceMetadataOf(resource, remote.issuer),
+      maxAge: METADATA_MAX_AGE,
+    }))
+  }
+  const router = Router()
+  router.use(serveDocuments(documents))
+  return router
+}

@@ -1,0 +1,143 @@
+import { createPublicKey, type JsonWebKey } from 'node:crypto'
+import { decodeUtf8, isObject, parseJsonObject } from '../protocol/encoding.ts'
+import { algorithms, fitsAlgorithm, type SigningAlgorithm } from '../protocol/jwa.ts'
+import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
+import type { Clock } from '../protocol/time.ts'
+import type { VerificationKey } from '../tokens/compact-jws.ts'
+
+/** The network, as `fetch`. */
+export type Fetch = typeof globalThis.fetch
+
+export interface RemoteKeysOptions {
+  readonly issuer: string
+  readonly jwksUri: string | undefined
+  readonly fetch: Fetch
+  readonly clock: Clock
+  /** Seconds that a set is believed without asking again; its own `max-age` may shorten it. */
+  readonly cacheLifetime: number
+  /** Seconds between fetches for a `kid` that is not known. */
+  readonly cooldown: number
+  /** Seconds that a fetch may take. */
+  readonly timeout: number
+}
+
+const MAX_BYTES = 64 * 1024
+const MAX_KEYS = 100
+/** How long keys are used after they should have been fetched again and could not be, in seconds. */
+const STALE_WHILE_ERROR = 3600
+
+/**
+ * The JWK Set of an issuer elsewhere: fetched once for any number of requests, kept, and fetched again when it is old or a key
+ * is not known, at a bounded rate. Where it cannot be fetched, known keys go on; for an unknown one it throws (503, not 401).
+ */
+export function createRemoteKeys({
+  issuer,
+  jwksUri,
+  fetch,
+  clock,
+  cacheLifetime,
+  cooldown,
+  timeout,
+}: RemoteKeysOptions) {
+  let keys = new Map<string, VerificationKey>()
+  let fetchedAt = Number.NEGATIVE_INFINITY
+  let goodUntil = Number.NEGATIVE_INFINITY
+  let triedAt = Number.NEGATIVE_INFINITY
+  let failure: unknown
+  let knownUri = jwksUri
+  let fetching: Promise<void> | undefined
+
+  async function fetchJson(
+    url: string,
+  ): Promise<{ body: Record<string, unknown>; maxAge: number | undefined }> {
+    const response = await fetch(url, {
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeout * 1000),
+      headers: { accept: 'application/json, application/jwk-set+json' },
+    })
+    if (!response.ok) throw new Error(`${url} answered ${response.status}`)
+    const chunks: Uint8Array[] = []
+    let size = 0
+    for await (const chunk of response.body ?? []) {
+      size += chunk.length
+      if (size > MAX_BYTES) throw new Error(`${url} is over ${MAX_BYTES} bytes`)
+      chunks.push(chunk)
+    }
+    const body = parseJsonObject(decodeUtf8(Buffer.concat(chunks)) ?? '')
+    if (body === undefined) throw new Error(`${url} is not a JSON object`)
+    const maxAge = /(?:^|[\s,])max-age=(\d{1,8})/.exec(response.headers.get('cache-control') ?? '')?.[1]
+    return { body, maxAge: maxAge === undefined ? undefined : Number(maxAge) }
+  }
+
+  async function discover(): Promise<string> {
+    const url = wellKnownUrl(issuer, 'oauth-authorization-server')
+    const { body } = await fetchJson(url)
+    // RFC 8414 §3.3: the document must be about the issuer that was asked for.
+    if (body.issuer !== issuer) throw new Error(`${url} is about another issuer`)
+    const problem = problemOfPublishedUrl(body.jwks_uri)
+    if (problem !== undefined) throw new Error(`jwks_uri of ${url} ${problem}`)
+    return body.jwks_uri as string
+  }
+
+  async function refresh(): Promise<void> {
+    triedAt = clock()
+    try {
+      knownUri ??= await discover()
+      const { body, maxAge } = await fetchJson(knownUri)
+      const fresh = readKeys(body)
+      if (fresh.size === 0) throw new Error(`${knownUri} has no usable key`)
+      keys = fresh
+      fetchedAt = clock()
+      goodUntil = fetchedAt + Math.min(cacheLifetime, Math.max(maxAge ?? cacheLifetime, cooldown))
+      failure = undefined
+    } catch (error) {
+      failure = new Error(`the JWK Set of ${issuer} cannot be had`, { cause: error })
+      if (jwksUri === undefined && keys.size === 0) knownUri = undefined
+    }
+  }
+
+  function refreshOnce(): Promise<void> {
+    fetching ??= refresh().finally(() => {
+      fetching = undefined
+    })
+    return fetching
+  }
+
+  return async function keyFor(kid: string): Promise<VerificationKey | undefined> {
+    const now = clock()
+    const mayTry =
+      now - triedAt >= (failure === undefined ? cooldown : Math.min(cooldown, 5)) || now < triedAt
+    const isOld = now >= goodUntil
+    const known = keys.get(kid)
+    if (known !== undefined && !isOld) return known
+    if (mayTry || fetching !== undefined) await refreshOnce()
+    const found = keys.get(kid)
+    if (found !== undefined && clock() < goodUntil + STALE_WHILE_ERROR) return found
+    if (failure !== undefined) throw failure
+    return undefined
+  }
+}
+
+/** Keys that say which one algorithm they are for (RFC 8725 §3.1); anything else in the set is passed over. */
+function readKeys(jwks: Record<string, unknown>): Map<string, VerificationKey> {
+  const keys = new Map<string, VerificationKey>()
+  const list = Array.isArray(jwks.keys) ? jwks.keys.slice(0, MAX_KEYS) : []
+  for (const jwk of list) {
+    if (
+      !isObject(jwk) ||
+      typeof jwk.kid !== 'string' ||
+      typeof jwk.alg !== 'string' ||
+      !Object.hasOwn(algorithms, jwk.alg) ||
+      (jwk.use !== undefined && jwk.use !== 'sig')
+    )
+      continue
+    try {
+      const alg = jwk.alg as SigningAlgorithm
+      const publicKey = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' })
+      if (fitsAlgorithm(alg, publicKey)) keys.set(jwk.kid, { alg, publicKey })
+    } catch {
+      // Not a key that Node can read: passed over like any other that is not for us.
+    }
+  }
+  return keys
+}

@@ -1,0 +1,269 @@
+import type { Request, RequestHandler, Response } from 'express'
+import { type Aat, partsOf } from '../http/aat.ts'
+import { countHeader, sendJson, setNoStore } from '../http/headers.ts'
+import {
+  callback,
+  either,
+  listOf,
+  oneOf,
+  optional,
+  readOptions,
+  text,
+  verified,
+  whole,
+} from '../protocol/options.ts'
+import { randomId } from '../protocol/random.ts'
+import { canonicalResource, wellKnownUrl } from '../protocol/resource-uri.ts'
+import { coversScope, isScopeToken } from '../protocol/scope.ts'
+import {
+  type AatClaims,
+  ACCESS_TOKEN_TYPE,
+  CLIENT_SUBJECT_PREFIX,
+  readClaims,
+} from '../tokens/access-token.ts'
+import { parseCompactJws, verifyJws } from '../tokens/compact-jws.ts'
+import type { Auth } from './auth.ts'
+import { type Challenge, sendChallenge } from './challenge.ts'
+import { type RemoteIssuer, sourceOfRemote } from './remote-issuer.ts'
+import type { TokenSource } from './token-source.ts'
+
+export interface RequireAatOptions<Claims = unknown> {
+  /** Scope that the route needs: all of them. */
+  scope?: string | string[]
+  /** The resource (its configured URL) that the token must be for; default the only or default one. */
+  resource?: string
+  /** Only tokens of users, or only clients' own (client credentials); default both. */
+  principal?: 'user' | 'client'
+  /** Authentication context classes of which the user must have met one (RFC 9470). */
+  acr?: string | string[]
+  /** The user's authentication must not be older than this many seconds (RFC 9470). */
+  maxAge?: number
+  /** Reads custom claims into a type of the app's; throwing refuses the token. */
+  readClaims?: (claims: Readonly<AatClaims> & Record<string, unknown>) => Claims
+}
+
+/**
+ * Guards a route with an access token: `app.get('/api/orders', requireAat(aat, { scope: 'orders:read' }), handler)`. Tokens are
+ * taken from the `Authorization: Bearer` header only, verified without asking anybody, and refused at once when revoked.
+ * What it found is on `req.auth`; `getAat(req)` is the typed way to it.
+ *
+ * Refusals: 401 without `error` where there is no token, 401 `invalid_token`, 403 `insufficient_scope`, 401
+ * `insufficient_user_authentication`, each with `resource_metadata` (RFC 6750 §3, RFC 9728 §5.1, RFC 9470 §3); 503 where keys
+ * cannot be had, never 401.
+ * @throws ConfigurationError while the app starts, for wrong options
+ */
+export function requireAat<Claims = unknown>(
+  issuer: Aat | RemoteIssuer,
+  options: RequireAatOptions<Claims> = {},
+): RequestHandler {
+  const source = sourceOfRemote(issuer) ?? sourceOfLocal(issuer as Aat)
+  const scopeText = verified<string>((value) =>
+    typeof value === 'string' && isScopeToken(value)
+      ? undefined
+      : 'must be one scope token; name several in an array',
+  )
+  const isArray = (value: unknown) => Array.isArray(value)
+  const settings = readOptions(
+    'requireAat',
+    options,
+    {
+      scope: optional(either(isArray, listOf(scopeText), scopeText)),
+      resource: optional(
+        verified<string>((value) =>
+          typeof value === 'string' && canonicalResource(value) !== undefined
+            ? undefined
+            : 'must be the URL of a resource',
+        ),
+      ),
+      principal: optional(oneOf('user', 'client')),
+      acr: optional(
+        either(
+          isArray,
+          listOf(
+            text({
+              max: 255,
+              pattern: /^[\x21\x23-\x5b\x5d-\x7e]+$/,
+              what: 'an authentication context class',
+            }),
+            { min: 1 },
+          ),
+          text({ max: 255, pattern: /^[\x21\x23-\x5b\x5d-\x7e]+$/, what: 'an authentication context class' }),
+        ),
+      ),
+      maxAge: optional(whole('seconds', 0, 31_536_000)),
+      readClaims: optional(callback<NonNullable<RequireAatOptions<Claims>['readClaims']>>()),
+    },
+    (read, report) => {
+      const identifier =
+        read.resource === undefined ? source.defaultResource : canonicalResource(read.resource)
+      if (identifier === undefined)
+        report('resource is missing: there are several resources and no default one')
+      else if (source.audienceOf(identifier) === undefined)
+        report('resource is not one of the configured resources')
+    },
+  )
+  const resource = (
+    settings.resource === undefined ? source.defaultResource : canonicalResource(settings.resource)
+  ) as string
+  const audiences = [source.audienceOf(resource) as string]
+  const scopes = [settings.scope ?? []].flat()
+  const scope = scopes.join(' ')
+  const acrs = [settings.acr ?? []].flat()
+  const metadataUrl = wellKnownUrl(resource, 'oauth-protected-resource')
+  const { maxAge, principal } = settings
+
+  const noToken: Challenge = { status: 401, scope }
+  const invalidToken: Challenge = {
+    status: 401,
+    error: 'invalid_token',
+    description: 'the access token is malformed, expired, revoked, or not for this resource',
+    scope,
+  }
+  const insufficientScope: Challenge = {
+    status: 403,
+    error: 'insufficient_scope',
+    description: 'the access token does not have the scope that this needs',
+    scope,
+  }
+  const wrongPrincipal: Challenge = {
+    status: 403,
+    error: 'insufficient_scope',
+    description: `this needs an access token of a ${principal}`,
+    scope,
+  }
+  const stepUp: Challenge = {
+    status: 401,
+    error: 'insufficient_user_authentication',
+    description: 'this needs another or a more recent sign-in',
+    scope,
+    acrValues: acrs.join(' '),
+    maxAge,
+  }
+  const twoTokens: Challenge = {
+    status: 400,
+    error: 'invalid_request',
+    description: 'there is more than one Authorization header',
+  }
+
+  /** The presented token, or what to answer. Only the header counts: a token in a URL or a form is not looked at. */
+  function readBearer(req: Request): string | Challenge {
+    const header = req.headers.authorization
+    if (header === undefined) return noToken
+    if (countHeader(req.rawHeaders, 'authorization') > 1) return twoTokens
+    const match = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i.exec(header)
+    if (match?.[1] !== undefined) return match[1]
+    return /^bearer(?:$|[\s,])/i.test(header) ? invalidToken : noToken
+  }
+
+  async function verify(token: string): Promise<Auth<Claims> | undefined> {
+    const jws = parseCompactJws(token)
+    if ('problem' in jws || jws.header.typ !== ACCESS_TOKEN_TYPE) return undefined
+    const key = await source.keyFor(jws.header.kid)
+    if (key === undefined || !(await verifyJws(jws, key))) return undefined
+    const read = readClaims(jws.payload, {
+      issuer: source.issuer,
+      audiences,
+      now: source.clock(),
+      tolerance: source.clockTolerance,
+      maxLifetime: source.maxLifetime,
+    })
+    if ('problem' in read) return undefined
+    const claims = read as AatClaims & Record<string, unknown>
+    if (source.isRevoked(claims, jws.header.kid)) return undefined
+    return authOf(token, claims)
+  }
+
+  function authOf(token: string, claims: AatClaims & Record<string, unknown>): Auth<Claims> | undefined {
+    let custom: object | undefined
+    try {
+      custom = settings.readClaims?.(deepFreeze(claims)) as object | undefined
+    } catch {
+      return undefined
+    }
+    const all = deepFreeze({ ...claims, ...custom }) as unknown as Readonly<AatClaims> & Claims
+    const subject = claims.sub
+    const kind = subject.startsWith(CLIENT_SUBJECT_PREFIX) ? 'client' : 'user'
+    return Object.freeze({
+      token,
+      clientId: claims.client_id,
+      scopes: Object.freeze(claims.scope === '' ? [] : claims.scope.split(' ')),
+      expiresAt: claims.exp,
+      resource: new URL(resource),
+      subject,
+      principal: kind,
+      claims: all,
+      extra: Object.freeze({ subject, principal: kind, claims: all }),
+    })
+  }
+
+  /** What is not enough about a good token. */
+  function shortcomingOf(auth: Auth<Claims>): Challenge | undefined {
+    if (principal !== undefined && auth.principal !== principal) return wrongPrincipal
+    if (!coversScope(auth.scopes, scopes)) return insufficientScope
+    const { acr, auth_time: authTime } = auth.claims
+    if (acrs.length > 0 && !acrs.includes(acr ?? '')) return stepUp
+    if (
+      maxAge !== undefined &&
+      (authTime === undefined || source.clock() - authTime > maxAge + source.clockTolerance)
+    )
+      return stepUp
+    return undefined
+  }
+
+  return function aatGuard(req, res, next) {
+    const token = readBearer(req)
+    if (typeof token !== 'string') return sendChallenge(res, token, metadataUrl)
+    verify(token).then(
+      (auth) => {
+        const challenge = auth === undefined ? invalidToken : shortcomingOf(auth)
+        if (challenge !== undefined) return sendChallenge(res, challenge, metadataUrl)
+        ;(req as { auth?: unknown }).auth = auth
+        next()
+      },
+      (error: unknown) => refuseForNow(res, source.onFault(error)),
+    )
+  }
+}
+
+/** Keys cannot be had at the moment: our fault, and 401 would make clients throw good tokens away. */
+function refuseForNow(res: Response, reference: string): void {
+  setNoStore(res)
+  res.setHeader('Retry-After', '5')
+  sendJson(res, 503, {
+    error: 'temporarily_unavailable',
+    error_description: `access tokens cannot be verified at the moment, try again (reference ${reference})`,
+  })
+}
+
+/** An `aat` in this process: its ring and its revocation log, no HTTP. */
+function sourceOfLocal(aat: Aat): TokenSource {
+  const parts = partsOf(aat, 'requireAat')
+  const { resources, revocations, keyRing } = parts
+  return {
+    issuer: parts.issuer,
+    clockTolerance: parts.clockTolerance,
+    maxLifetime: parts.longestAccessToken,
+    clock: parts.clock,
+    defaultResource: resources.fallback?.identifier,
+    audienceOf: (resource) => resources.all.get(resource)?.audience,
+    async keyFor(kid) {
+      await keyRing.loaded()
+      return keyRing.verificationKey(kid)
+    },
+    isRevoked: ({ jti, grant_id: grantId, client_id: clientId, sub: subject, iat: issuedAt }, kid) =>
+      revocations.covers({ jti, grantId, clientId, subject, kid, issuedAt }),
+    onFault: (error) => {
+      const reference = randomId(parts.random, 9)
+      parts.emit('fault', { where: 'requireAat', reference, error })
+      return reference
+    },
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const member of Object.values(value)) deepFreeze(member)
+  }
+  return value
+}

@@ -1,0 +1,145 @@
+import type { AuthorizationRules } from '../authorization/authorization-request.ts'
+import type { Authorize } from '../authorization/authorize.ts'
+import type { PendingRequests } from '../authorization/pending-requests.ts'
+import type { AuthenticateClient } from '../clients/client-authentication.ts'
+import type { ClientRegistry } from '../clients/client-registry.ts'
+import type { GrantType } from '../grants/grant-type.ts'
+import type { KeyRing, KeyStatus } from '../keys/key-ring.ts'
+import type { AatEventName, AatListener, Emit } from '../protocol/events.ts'
+import type { Random } from '../protocol/random.ts'
+import type { ResourceCatalogue } from '../protocol/resource.ts'
+import type { Clock, NumericDate } from '../protocol/time.ts'
+import type { EndGrant } from '../revocation/end-grant.ts'
+import type { RevocationLog } from '../revocation/revocation-log.ts'
+import type { RefreshPolicy, Stores } from '../stores/ports.ts'
+import type { RefreshTokens } from '../tokens/refresh-token.ts'
+
+/** A refresh-token family, as lists tell it. */
+export interface GrantSummary {
+  readonly grantId: string
+  readonly clientId: string
+  readonly subject: string
+  readonly scope: readonly string[]
+  readonly resources: readonly string[]
+  readonly openedAt: NumericDate
+  readonly lastUsedAt: NumericDate
+}
+
+/** A registered or configured client, without anything secret. */
+export interface ClientSummary {
+  readonly clientId: string
+  readonly name: string | undefined
+  readonly origin: 'configuration' | 'registered'
+  readonly redirectUris: readonly string[]
+  readonly grantTypes: readonly string[]
+  readonly createdAt: NumericDate
+}
+
+/** What to revoke: exactly one of these. */
+export type RevocationTarget =
+  | { /** Everything of one authorization: its refresh tokens and access tokens. */ readonly grantId: string }
+  | { /** One access token by its `jti`. */ readonly jti: string }
+  | { /** Everything that a user granted to anybody up to now. */ readonly subject: string }
+  | { /** Everything that a client holds up to now; the client itself stays. */ readonly clientId: string }
+
+/** The authorization server in the app: what `createAat` returns and every endpoint and guard takes. */
+export interface Aat {
+  /** The issuer identifier, byte for byte as configured. */
+  readonly issuer: string
+  /** Fulfilled once a signing key is there; rejects with the reason where the stores or the secrets are wrong. Optional. */
+  ready(): Promise<void>
+  /** Stops the background work. */
+  close(): Promise<void>
+  /**
+   * Listens to one kind of event, or with `'*'` to all; events never carry secrets.
+   * @returns a function that ends it
+   */
+  on<N extends AatEventName>(name: N, listener: AatListener<N>): () => void
+  on(name: '*', listener: AatListener): () => void
+  /**
+   * Revokes at once in this process, and on other instances within the revocation bound.
+   * @throws TypeError where not exactly one target is named
+   */
+  revoke(target: RevocationTarget): Promise<void>
+  readonly keys: {
+    /** Rotates before the time: see the README's "Signing keys". `immediately` skips the wait for verifiers' caches. */
+    rotate(options?: { immediately?: boolean }): Promise<void>
+    /** Emergency: drops the key from the JWK Set, destroys it, promotes the standby; its tokens are refused at once. */
+    revoke(kid: string): Promise<'revoked' | 'unknown'>
+    /** All keys with their states, and how many records each secret seals. */
+    status(): { revision: number; keys: KeyStatus[]; sealedBy: Record<string, number> }
+  }
+  readonly clients: {
+    get(clientId: string): Promise<ClientSummary | undefined>
+    /** Deletes a registered client and ends everything that it holds. Configured clients are deleted by the configuration. */
+    delete(clientId: string): Promise<'deleted' | 'unknown' | 'configured'>
+  }
+  readonly grants: {
+    /** The live refresh-token families of a subject or a client, oldest first, in pages. */
+    list(query: {
+      subject?: string
+      clientId?: string
+      limit?: number
+      cursor?: string
+    }): Promise<{ grants: GrantSummary[]; cursor: string | undefined }>
+  }
+}
+
+/** Endpoints by the name under which metadata publishes them. */
+export type EndpointName =
+  | 'authorization'
+  | 'token'
+  | 'revocation'
+  | 'introspection'
+  | 'registration'
+  | 'jwks'
+
+/** What the doors use of an `aat`; wired by `createAat`. */
+export interface AatParts {
+  readonly issuer: string
+  readonly endpoints: Readonly<Record<EndpointName, string>>
+  /** Endpoints that the app has made; only these are advertised. */
+  readonly mounted: Set<EndpointName>
+  readonly resources: ResourceCatalogue
+  readonly clock: Clock
+  readonly random: Random
+  readonly emit: Emit
+  readonly stores: Stores
+  readonly keyRing: KeyRing
+  readonly jwksMaxAge: number
+  readonly revocations: RevocationLog
+  readonly endGrant: EndGrant
+  readonly registry: ClientRegistry
+  readonly authenticateClient: AuthenticateClient
+  readonly authorizationRules: AuthorizationRules
+  readonly pendingRequests: PendingRequests
+  readonly authorize: Authorize
+  readonly grantTypes: ReadonlyMap<string, GrantType>
+  readonly refreshTokens: RefreshTokens
+  readonly refreshPolicy: RefreshPolicy
+  /** Seconds. */
+  readonly clockTolerance: number
+  /** Seconds: the longest access token that any resource configures. */
+  readonly longestAccessToken: number
+  /** Origins that may read answers across sites; `*` for any. */
+  readonly corsOrigins: '*' | readonly string[]
+  /** Registration settings that metadata and the endpoint share. */
+  readonly privateUseSchemes: readonly string[]
+}
+
+const partsByAat = new WeakMap<object, AatParts>()
+
+/** Ties the parts to the handle that the app holds. */
+export function attachParts(aat: Aat, parts: AatParts): void {
+  partsByAat.set(aat, parts)
+}
+
+/** @throws TypeError while the app starts, where something else than `createAat`'s result is passed */
+export function partsOf(aat: Aat, who: string): AatParts {
+  const parts = typeof aat === 'object' && aat !== null ? partsByAat.get(aat) : undefined
+  if (parts === undefined)
+    throw new TypeError(
+      `${who}: the first argument must be what createAat() returned (from this copy of express-aat)`,
+    )
+  return parts
+}

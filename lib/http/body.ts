@@ -1,0 +1,111 @@
+import type { Request } from 'express'
+import { decodeUtf8, isObject, parseJsonObject } from '../protocol/encoding.ts'
+import { type Parameters, parametersFromParsed, parseFormBytes, parseParameters } from '../protocol/form.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
+
+/** Seconds that a client has for sending its body. */
+const BODY_TIMEOUT = 15
+
+/**
+ * Reads a form body once, strictly (RFC 6749 appendix B). Where the app parsed it before, the result is the same.
+ * @param limit bytes
+ * @throws OAuthError `invalid_request`, with status 413 for a body over the limit, 408 for one that does not come
+ */
+export async function readFormBody(req: Request, limit = 64 * 1024): Promise<Parameters> {
+  requireContentType(req, 'application/x-www-form-urlencoded')
+  const body: unknown = req.body
+  if (Buffer.isBuffer(body)) return parseFormBytes(body)
+  if (typeof body === 'string') return parseParameters(body)
+  if (isParsed(req) && isObject(body)) return parametersFromParsed(body)
+  return parseFormBytes(await readBytes(req, limit))
+}
+
+/**
+ * Reads a JSON body that is an object.
+ * @throws OAuthError `code` for another type or malformed JSON
+ */
+export async function readJsonBody(
+  req: Request,
+  code: 'invalid_request' | 'invalid_client_metadata',
+  limit = 64 * 1024,
+): Promise<Record<string, unknown>> {
+  try {
+    requireContentType(req, 'application/json')
+  } catch (error) {
+    throw new OAuthError(code, error instanceof Error ? error.message : 'wrong content type')
+  }
+  const body: unknown = req.body
+  let value: Record<string, unknown> | undefined
+  if (Buffer.isBuffer(body)) value = parseJsonObject(decodeUtf8(body) ?? '')
+  else if (typeof body === 'string') value = parseJsonObject(body)
+  else if (isParsed(req)) value = isObject(body) ? body : undefined
+  else value = parseJsonObject(decodeUtf8(await readBytes(req, limit)) ?? '')
+  if (value === undefined) throw new OAuthError(code, 'the body must be a JSON object in UTF-8')
+  return value
+}
+
+/** The query of the request itself, whatever query parser the app has configured. */
+export function readQuery(req: Request): Parameters {
+  const start = req.originalUrl.indexOf('?')
+  return parseParameters(start < 0 ? '' : req.originalUrl.slice(start + 1))
+}
+
+/** A body parser of the app's was here: the stream is spent. */
+function isParsed(req: Request): boolean {
+  return req.body !== undefined && (req.readableEnded || req.readableDidRead)
+}
+
+function requireContentType(req: Request, expected: string): void {
+  const [type = '', ...parameters] = (req.headers['content-type'] ?? '')
+    .split(';')
+    .map((part) => part.trim().toLowerCase())
+  const charsets = parameters.filter((parameter) => parameter.startsWith('charset='))
+  if (type !== expected) throw new OAuthError('invalid_request', `Content-Type must be ${expected}`)
+  if (
+    charsets.length > 1 ||
+    !charsets.every((charset) => charset === 'charset=utf-8' || charset === 'charset="utf-8"')
+  ) {
+    throw new OAuthError('invalid_request', 'charset must be utf-8')
+  }
+  const encoding = req.headers['content-encoding']
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
+    throw new OAuthError('invalid_request', 'the body must not be compressed', { status: 415 })
+}
+
+function readBytes(req: Request, limit: number): Promise<Buffer> {
+  const tooLarge = new OAuthError('invalid_request', `the body is over ${limit} bytes`, { status: 413 })
+  if (Number(req.headers['content-length'] ?? 0) > limit) return Promise.reject(tooLarge)
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    const timer = setTimeout(
+      () =>
+        finish(
+          new OAuthError('invalid_request', `the body did not arrive within ${BODY_TIMEOUT} seconds`, {
+            status: 408,
+          }),
+        ),
+      BODY_TIMEOUT * 1000,
+    )
+    timer.unref()
+
+    function finish(error?: Error): void {
+      clearTimeout(timer)
+      req.off('data', onData).off('end', onEnd).off('error', onCut).off('aborted', onCut).off('close', onCut)
+      if (error === undefined) {
+        resolve(Buffer.concat(chunks, size))
+      } else {
+        req.pause()
+        reject(error)
+      }
+    }
+    const onData = (chunk: Buffer) => {
+      size += chunk.length
+      if (size > limit) return finish(tooLarge)
+      chunks.push(chunk)
+    }
+    const onEnd = () => finish()
+    const onCut = () => finish(new OAuthError('invalid_request', 'the body was cut short'))
+    req.on('data', onData).on('end', onEnd).on('error', onCut).on('aborted', onCut).on('close', onCut)
+  })
+}

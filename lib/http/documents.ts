@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto'
+import type { Request, RequestHandler, Response } from 'express'
+import type { Resource } from '../protocol/resource.ts'
+import { handleCors, sendJson } from './headers.ts'
+import { sendMethodNotAllowed, sendNotFound } from './responder.ts'
+
+/** A public JSON document. */
+export interface Document {
+  readonly body: unknown
+  /** Seconds that it may be cached. */
+  readonly maxAge: number
+}
+
+/** Seconds that metadata may be cached. */
+export const METADATA_MAX_AGE = 300
+
+/**
+ * Serves documents by their full path. Every other path that a client may probe for them is a JSON 404, whatever the app's
+ * catch-all would say: a page there would mislead clients.
+ */
+export function serveDocuments(
+  documents: ReadonlyMap<string, () => Document | Promise<Document>>,
+): RequestHandler {
+  return (req, res, next) => {
+    const path = req.baseUrl + (req.path === '/' && req.baseUrl !== '' ? '' : req.path)
+    const document = documents.get(path)
+    if (document === undefined) return isProbe(path) ? sendNotFound(req, res) : next()
+    if (
+      handleCors(req, res, {
+        origins: '*',
+        methods: 'GET, HEAD, OPTIONS',
+        headers: 'Content-Type, MCP-Protocol-Version',
+      })
+    )
+      return
+    if (req.method !== 'GET' && req.method !== 'HEAD') return sendMethodNotAllowed(req, res, 'GET, HEAD')
+    Promise.resolve()
+      .then(document)
+      .then((content) => sendDocument(req, res, content))
+      .catch(next)
+  }
+}
+
+function sendDocument(req: Request, res: Response, { body, maxAge }: Document): void {
+  const etag = `"${createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 27)}"`
+  res.setHeader('Cache-Control', `public, max-age=${maxAge}`)
+  res.setHeader('ETag', etag)
+  const known = req.headers['if-none-match']?.split(',').map((tag) => tag.trim().replace(/^W\//, ''))
+  if (known?.includes(etag)) {
+    res.statusCode = 304
+    res.end()
+    return
+  }
+  sendJson(res, 200, body)
+}
+
+function isProbe(path: string): boolean {
+  return (
+    /\/\.well-known\/+(?:oauth-authorization-server|oauth-protected-resource|openid-configuration)(?:\/|$)/i.test(
+      path,
+    ) || /\/\.well-known\/+jwks\.json\/*$/i.test(path)
+  )
+}
+
+/** RFC 9728 §2. */
+export function resourceMetadataOf(
+  resource: Pick<Resource, 'identifier' | 'name' | 'scopes'>,
+  issuer: string,
+): Record<string, unknown> {
+  return {
+    resource: resource.identifier,
+    authorization_servers: [issuer],
+    scopes_supported: [...resource.scopes.keys()],
+    bearer_methods_supported: ['header'],
+    ...(resource.name !== undefined && { resource_name: resource.name }),
+  }
+}

@@ -1,0 +1,58 @@
+import type { Request, Response } from 'express'
+
+/** Answers that hold secrets or depend on the user are stored nowhere (RFC 6749 §5.1). */
+export function setNoStore(res: Response): void {
+  res.setHeader('Cache-Control', 'no-store')
+  res.setHeader('Pragma', 'no-cache')
+}
+
+/** Sends JSON in one write: no ETag, no conditional answer, never sniffed as something else. */
+export function sendJson(res: Response, status: number, body: unknown, type = 'application/json'): void {
+  const bytes = Buffer.from(JSON.stringify(body))
+  res.statusCode = status
+  res.setHeader('Content-Type', type)
+  res.setHeader('Content-Length', bytes.length)
+  res.setHeader('X-Content-Type-Options', 'nosniff')
+  res.end(res.req.method === 'HEAD' ? undefined : bytes)
+}
+
+export interface CorsRules {
+  /** `*`, or exact origins. The opaque origin `null` is never allowed. */
+  readonly origins: '*' | readonly string[]
+  readonly methods: string
+  readonly headers: string
+}
+
+/**
+ * Cross-origin reads (Fetch standard), by exact match and without credentials. Answers a preflight.
+ * @returns true where the request was a preflight and is answered
+ */
+export function handleCors(req: Request, res: Response, { origins, methods, headers }: CorsRules): boolean {
+  if (origins !== '*') res.vary('Origin')
+  const origin = req.headers.origin
+  const allowed = origin !== undefined && origin !== 'null' && (origins === '*' || origins.includes(origin))
+  if (allowed) {
+    res.setHeader('Access-Control-Allow-Origin', origins === '*' ? '*' : origin)
+    res.setHeader('Access-Control-Expose-Headers', 'WWW-Authenticate, Retry-After')
+  }
+  if (req.method !== 'OPTIONS') return false
+  if (allowed && req.headers['access-control-request-method'] !== undefined) {
+    res.setHeader('Access-Control-Allow-Methods', methods)
+    res.setHeader('Access-Control-Allow-Headers', headers)
+    res.setHeader('Access-Control-Max-Age', '600')
+  }
+  res.setHeader('Allow', methods)
+  res.statusCode = 204
+  res.end()
+  return true
+}
+
+/** How many headers of one name the request has; Node keeps only the first `Authorization` and says nothing. */
+export function countHeader(rawHeaders: readonly string[], name: string): number {
+  let count = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const header = rawHeaders[index]
+    if (header !== undefined && header.length === name.length && header.toLowerCase() === name) count++
+  }
+  return count
+}

@@ -1,0 +1,112 @@
+import type { Request, RequestHandler, Response } from 'express'
+import { MemoryStore, type Options, rateLimit, type Store } from 'express-rate-limit'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import { type Check, either, object, oneOf, optional, verified, whole } from '../protocol/options.ts'
+import type { AatParts } from './aat.ts'
+import { clientAddress, trustsEverybody } from './client-address.ts'
+import { sendError } from './responder.ts'
+
+/** How often one source may do a thing. */
+export interface RateLimitOptions {
+  /** Seconds of the window. */
+  windowSeconds?: number
+  /** How often within one window. */
+  limit?: number
+  /** A store of express-rate-limit's; default in memory, per instance. */
+  store?: Store
+}
+
+/** The option of an endpoint: its own numbers, or `false` where something before it limits already. */
+export function rateLimitOption(
+  windowSeconds: number,
+  limit: number,
+): Check<false | (Required<Omit<RateLimitOptions, 'store'>> & { store: Store | undefined })> {
+  const numbers = object({
+    windowSeconds: optional(whole('seconds', 1, 86_400), windowSeconds),
+    limit: optional(whole('requests', 1, 1_000_000), limit),
+    store: optional(
+      verified<Store>((value) =>
+        typeof (value as Store | null)?.increment === 'function'
+          ? undefined
+          : 'must be a store of express-rate-limit',
+      ),
+    ),
+  })
+  return (value, path, report) =>
+    either((given) => given === false, oneOf(false), numbers)(value ?? {}, path, report)
+}
+
+type Settings = ReturnType<ReturnType<typeof rateLimitOption>>
+
+/** Refuses a source's requests over the limit with 429 and `Retry-After` (RFC 6585 §4). */
+export function limitRequests(settings: Settings, parts: Pick<AatParts, 'emit'>): RequestHandler {
+  if (settings === false) return (_req, _res, next) => next()
+  const warn = warnOnce(parts)
+  return rateLimit({
+    windowMs: settings.windowSeconds * 1000,
+    limit: settings.limit,
+    ...(settings.store !== undefined && { store: settings.store }),
+    standardHeaders: 'draft-7',
+    legacyHeaders: false,
+    keyGenerator: (req) => {
+      warn(req)
+      return clientAddress(req)
+    },
+    // The key above is safe for each of these settings, and says so itself.
+    validate: { trustProxy: false, xForwardedForHeader: false, forwardedHeader: false },
+    handler: (req, res) => refuse(req, res, settings.windowSeconds),
+  })
+}
+
+/**
+ * Counts failures only, so that no number of good requests is ever slowed: `blocked` before the work, `count` after one
+ * that failed.
+ */
+export function limitFailures(settings: Settings, parts: Pick<AatParts, 'emit'>) {
+  if (settings === false) return { blocked: async () => false, count: async () => undefined }
+  const store = settings.store ?? new MemoryStore()
+  store.init?.({ windowMs: settings.windowSeconds * 1000 } as Options)
+  const warn = warnOnce(parts)
+  return {
+    /** @returns true where the source failed too often and the request is answered with 429 */
+    async blocked(req: Request, res: Response, key: string = clientAddress(req)): Promise<boolean> {
+      warn(req)
+      const hits = await store.get?.(key)
+      if (hits === undefined || hits.totalHits < settings.limit) return false
+      refuse(
+        req,
+        res,
+        hits.resetTime === undefined
+          ? settings.windowSeconds
+          : (hits.resetTime.getTime() - Date.now()) / 1000,
+      )
+      return true
+    },
+    async count(req: Request, key: string = clientAddress(req)): Promise<void> {
+      await store.increment(key)
+    },
+  }
+}
+
+function refuse(req: Request, res: Response, seconds: number): void {
+  sendError(
+    req,
+    res,
+    new OAuthError('temporarily_unavailable', 'too many requests from this address, try again later', {
+      status: 429,
+      retryAfter: Math.max(1, Math.ceil(seconds)),
+    }),
+  )
+}
+
+function warnOnce({ emit }: Pick<AatParts, 'emit'>): (req: Request) => void {
+  let warned = false
+  return (req) => {
+    if (warned || !trustsEverybody(req)) return
+    warned = true
+    const message =
+      'Express\'s "trust proxy" is true, so anybody can claim any address; rate limits count by connection instead. Set the number of proxies, or their addresses.'
+    emit('configuration.warning', { message })
+    process.emitWarning(`express-aat: ${message}`)
+  }
+}

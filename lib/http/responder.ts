@@ -1,0 +1,79 @@
+import type { ErrorRequestHandler, Request, Response } from 'express'
+import { isObject } from '../protocol/encoding.ts'
+import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
+import { randomId } from '../protocol/random.ts'
+import type { AatParts } from './aat.ts'
+import { sendJson, setNoStore } from './headers.ts'
+
+type FaultReporter = Pick<AatParts, 'emit' | 'random'>
+
+/**
+ * Makes anything that was thrown into a refusal that may be shown. A fault of ours never looks like one of the client's: a
+ * store that cannot answer is 503 `temporarily_unavailable`, anything unknown 500 `server_error`, both with a reference that
+ * stands in the `fault` event too. What was thrown itself is never sent.
+ */
+export function toOAuthError(error: unknown, where: string, { emit, random }: FaultReporter): OAuthError {
+  if (error instanceof OAuthError && error.status < 500) return error
+  // Errors of body parsers and of Express itself: the client's, unless they say otherwise.
+  if (
+    !(error instanceof OAuthError) &&
+    isObject(error) &&
+    typeof error.status === 'number' &&
+    error.status >= 400 &&
+    error.status < 500
+  ) {
+    return new OAuthError('invalid_request', 'the request is malformed', {
+      status: error.status,
+      cause: error,
+    })
+  }
+  const reference = randomId(random, 9)
+  emit('fault', {
+    where,
+    reference,
+    error: error instanceof OAuthError && error.cause !== undefined ? error.cause : error,
+  })
+  if (error instanceof StoreUnavailable)
+    return new OAuthError(
+      'temporarily_unavailable',
+      `the server cannot answer at the moment, try again (reference ${reference})`,
+      { cause: error },
+    )
+  if (error instanceof OAuthError) return error
+  return new OAuthError('server_error', `something went wrong on the server (reference ${reference})`, {
+    cause: error,
+  })
+}
+
+/** The JSON face (RFC 6749 §5.2, RFC 7591 §3.2.2). */
+export function sendError(req: Request, res: Response, error: OAuthError): void {
+  setNoStore(res)
+  if (error.retryAfter !== undefined) res.setHeader('Retry-After', Math.ceil(error.retryAfter))
+  // RFC 6749 §5.2: the scheme that the client used; RFC 7235 wants one on every 401.
+  if (error.status === 401) res.setHeader('WWW-Authenticate', 'Basic realm="oauth", charset="UTF-8"')
+  if (error.status === 413 || error.status === 408 || !req.complete) {
+    // The rest of the body is not worth waiting for, and must not be taken for another request.
+    res.setHeader('Connection', 'close')
+    res.once('finish', () => req.destroy())
+  }
+  sendJson(res, error.status, { error: error.code, error_description: error.message })
+}
+
+/** The one error handler of an endpoint that answers in JSON. */
+export function jsonErrors(where: string, reporter: FaultReporter): ErrorRequestHandler {
+  return (thrown, req, res, next) => {
+    const error = toOAuthError(thrown, where, reporter)
+    if (res.headersSent) return next(thrown)
+    sendError(req, res, error)
+  }
+}
+
+/** For a method that an endpoint does not have (RFC 9110 §15.5.6). */
+export function sendMethodNotAllowed(req: Request, res: Response, allow: string): void {
+  res.setHeader('Allow', allow)
+  sendError(req, res, new OAuthError('invalid_request', `use ${allow}`, { status: 405 }))
+}
+
+export function sendNotFound(req: Request, res: Response): void {
+  sendError(req, res, new OAuthError('invalid_request', 'there is nothing here', { status: 404 }))
+}

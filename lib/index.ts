@@ -1,0 +1,44 @@
+export type { SignedInUser } from './authorization/user.ts'
+export type {
+  AatOptions,
+  ClientOptions,
+  KeyOptions,
+  ProductionDanger,
+  RefreshTokenOptions,
+} from './configuration.ts'
+export { createAat } from './create-aat.ts'
+export {
+  type AuthorizeEndpointOptions,
+  authorizeEndpoint,
+  type SignInContext,
+} from './endpoints/authorize-endpoint.ts'
+export { type DcrEndpointOptions, dcrEndpoint } from './endpoints/dcr-endpoint.ts'
+export {
+  type IntrospectionEndpointOptions,
+  introspectionEndpoint,
+} from './endpoints/introspection-endpoint.ts'
+export { type RevocationEndpointOptions, revocationEndpoint } from './endpoints/revocation-endpoint.ts'
+export { type TokenEndpointOptions, tokenEndpoint } from './endpoints/token-endpoint.ts'
+export { wellKnown } from './endpoints/well-known.ts'
+export type { TokenContext } from './grants/grant-type.ts'
+export { type Auth, getAat } from './guard/auth.ts'
+export {
+  protectedResource,
+  type RemoteIssuer,
+  type RemoteIssuerOptions,
+  remoteIssuer,
+} from './guard/remote-issuer.ts'
+export { type RequireAatOptions, requireAat } from './guard/require-aat.ts'
+export type { Aat, ClientSummary, EndpointName, GrantSummary, RevocationTarget } from './http/aat.ts'
+export type { ConsentView } from './http/pages/consent-page.ts'
+export type { ErrorView } from './http/pages/error-page.ts'
+export type { RateLimitOptions } from './http/rate-limit.ts'
+export type { KeyStatus } from './keys/key-ring.ts'
+export type { AatEvent, AatEventName, AatEvents, AatListener } from './protocol/events.ts'
+export type { SigningAlgorithm } from './protocol/jwa.ts'
+export { OAuthError, type OAuthErrorCode } from './protocol/oauth-error.ts'
+export { ConfigurationError } from './protocol/options.ts'
+export type { ResourceOptions } from './protocol/resource-options.ts'
+export { type MemoryStoresOptions, memoryStores } from './stores/memory/memory-stores.ts'
+export type { Stores } from './stores/ports.ts'
+export type { AatClaims } from './tokens/access-token.ts'

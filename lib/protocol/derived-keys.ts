@@ -1,0 +1,44 @@
+import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto'
+
+/**
+ * What one configured secret becomes: a key for each purpose (HKDF-SHA256, RFC 5869), so that none is ever used
+ * for two. `id` names the secret in records without telling anything of it.
+ */
+export interface DerivedKeys {
+  readonly id: string
+  /** Tags refresh tokens and codes: a forgery costs one HMAC and no store call. */
+  readonly tag: KeyObject
+  /** Derives a refresh token from its predecessor. */
+  readonly succession: KeyObject
+  /** Wraps the data keys that seal the private halves of the key ring. */
+  readonly sealing: KeyObject
+  /** Proves that a record of the key ring is ours. */
+  readonly proof: KeyObject
+  /** Ties a consent form to its request and its user. */
+  readonly form: KeyObject
+}
+
+export function deriveKeys(secret: string): DerivedKeys {
+  const derive = (purpose: string, size = 32) =>
+    Buffer.from(hkdfSync('sha256', Buffer.from(secret), '', `express-aat/1/${purpose}`, size))
+  return {
+    id: derive('id', 6).toString('base64url'),
+    tag: createSecretKey(derive('tag')),
+    succession: createSecretKey(derive('succession')),
+    sealing: createSecretKey(derive('sealing')),
+    proof: createSecretKey(derive('proof')),
+    form: createSecretKey(derive('form')),
+  }
+}
+
+/** HMAC-SHA256 over a label and parts. Every caller's parts have fixed lengths, so they need no separators. */
+export function mac(key: KeyObject, label: string, ...parts: (Uint8Array | string)[]): Buffer {
+  const hmac = createHmac('sha256', key).update(label)
+  for (const part of parts) hmac.update(part)
+  return hmac.digest()
+}
+
+/** Constant-time comparison of a tag; a tag of another length is no tag. */
+export function sameTag(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && timingSafeEqual(a, b)
+}

@@ -1,0 +1,19 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+
+/** SHA-256 in base64url: how a secret rests in a store. A type of its own, so a secret cannot take its place. */
+export type Sha256 = string & { readonly sha256: true }
+
+/** SHA-256 of a text (as UTF-8) or of bytes. */
+export function sha256(data: string | Uint8Array): Sha256 {
+  return createHash('sha256').update(data).digest('base64url') as Sha256
+}
+
+/**
+ * Compares two hashes in constant time. The inputs are always hashes, never the secrets themselves, so
+ * lengths are equal and tell nothing.
+ */
+export function sameHash(a: Sha256, b: Sha256): boolean {
+  const left = Buffer.from(a)
+  const right = Buffer.from(b)
+  return left.length === right.length && timingSafeEqual(left, right)
+}

@@ -1,0 +1,105 @@
+import type { NumericDate } from './time.ts'
+
+/** What every event carries. */
+interface Common {
+  /** When, by the injected clock. */
+  readonly time: NumericDate
+}
+
+interface About {
+  readonly clientId: string
+  readonly subject?: string
+  readonly grantId?: string
+}
+
+/**
+ * What an auditor wants to know, by name. No event ever carries a secret: no token, code, verifier, client secret or
+ * private key, nor a hash of one.
+ */
+export interface AatEvents {
+  /** A user (or remembered consent, or a first-party rule) granted an authorization. */
+  'authorization.granted': About & {
+    scope: string
+    resources: readonly string[]
+    by: 'user' | 'remembered' | 'first-party'
+  }
+  /** The user said no. */
+  'authorization.denied': About
+  /** An authorization code was used a second time: its grant is ended. */
+  'code.reused': About
+  /** A code was presented with a wrong PKCE verifier and burnt. */
+  'code.burnt': About
+  /** An access token was minted (for every grant type). */
+  'token.issued': About & {
+    grantType: string
+    jti: string
+    scope: string
+    resource: string
+    expiresAt: NumericDate
+  }
+  /** A refresh token was used; `generation` is the returned token's. */
+  'token.refreshed': About & { generation: number; issuance: string }
+  /** The immediate predecessor came again within the grace window and got the same successor. */
+  'token.retried': About & { generation: number }
+  /** A spent refresh token came again: its family is ended (RFC 9700 §4.14.2). */
+  'refresh_token.reused': About
+  /** The store had lost acknowledged rotations and adopted the newer token. */
+  'refresh_token.fast_forwarded': About & { generation: number }
+  /** A client presented a code or token of another client. */
+  'token.foreign': About & { owner: string }
+  /** Something was revoked: a token, a grant, a client, a subject, or a signing key. */
+  'revocation.recorded': { kind: 'jti' | 'grant' | 'client' | 'subject' | 'kid'; id: string; by: string }
+  'client.registered': { clientId: string; clientName?: string; redirectUris: readonly string[] }
+  'client.deleted': { clientId: string }
+  'client.authentication_failed': { clientId: string | undefined; reason: string }
+  'registration.refused': { reason: string }
+  'key.created': { kid: string; alg: string; activatesAt: NumericDate }
+  'key.activated': { kid: string; alg: string }
+  'key.removed': { kid: string }
+  'key.revoked': { kid: string }
+  /** The ring in the store had lost keys or could not be read; it was repaired, or says what is wrong. */
+  'ring.repaired': { added: readonly string[] }
+  'ring.unusable': { reason: string }
+  /** Something in the configuration of the app around us deserves a look. */
+  'configuration.warning': { message: string }
+  /** A fault of ours (or of a hook or a store): what the client saw as `server_error` or 503. */
+  fault: { where: string; reference: string; error: unknown }
+}
+
+export type AatEventName = keyof AatEvents
+export type AatEvent<N extends AatEventName = AatEventName> = {
+  [K in N]: { readonly name: K } & Common & Readonly<AatEvents[K]>
+}[N]
+export type AatListener<N extends AatEventName = AatEventName> = (event: AatEvent<N>) => void
+
+/** Tells the listeners; false where there was none. */
+export type Emit = <N extends AatEventName>(name: N, detail: AatEvents[N]) => boolean
+
+/** A hub of listeners; one that throws disturbs neither the request nor the others. */
+export function createEventHub(clock: () => NumericDate) {
+  const listeners = new Map<AatEventName | '*', Set<AatListener>>()
+
+  const emit: Emit = (name, detail) => {
+    const audience = [...(listeners.get(name) ?? []), ...(listeners.get('*') ?? [])]
+    if (audience.length === 0) return false
+    const event = Object.freeze({ name, time: clock(), ...detail }) as unknown as AatEvent
+    for (const listener of audience) {
+      try {
+        listener(event)
+      } catch (error) {
+        process.emitWarning(
+          `express-aat: a listener of ${name} threw ${error instanceof Error ? error.name : typeof error}`,
+        )
+      }
+    }
+    return true
+  }
+
+  function on(name: AatEventName | '*', listener: AatListener): () => void {
+    const set = listeners.get(name) ?? new Set()
+    listeners.set(name, set.add(listener))
+    return () => void set.delete(listener)
+  }
+
+  return { emit, on }
+}

@@ -1,0 +1,72 @@
+import { constants, type KeyObject, sign as signBytes, verify as verifyBytes } from 'node:crypto'
+import { promisify } from 'node:util'
+
+/** How a signature algorithm is done with `node:crypto` (RFC 7518 §3, RFC 8037). Asymmetric only; `none` and HMAC have no row. */
+interface Algorithm {
+  readonly keyType: 'ec' | 'rsa' | 'ed25519'
+  readonly curve?: 'P-256' | 'P-384' | 'P-521'
+  readonly hash: string | null
+  readonly pss?: true
+  /** Exact length of a signature in bytes; for RSA it is the modulus'. */
+  readonly signatureLength?: number
+}
+
+export const algorithms = {
+  ES256: { keyType: 'ec', curve: 'P-256', hash: 'sha256', signatureLength: 64 },
+  ES384: { keyType: 'ec', curve: 'P-384', hash: 'sha384', signatureLength: 96 },
+  ES512: { keyType: 'ec', curve: 'P-521', hash: 'sha512', signatureLength: 132 },
+  RS256: { keyType: 'rsa', hash: 'sha256' },
+  PS256: { keyType: 'rsa', hash: 'sha256', pss: true },
+  EdDSA: { keyType: 'ed25519', hash: null, signatureLength: 64 },
+} as const satisfies Record<string, Algorithm>
+
+/** A signing algorithm that the key ring can use. */
+export type SigningAlgorithm = keyof typeof algorithms
+
+const signLater = promisify(signBytes)
+const verifyLater = promisify(verifyBytes)
+
+function parameters(algorithm: Algorithm, key: KeyObject) {
+  if (algorithm.pss)
+    return { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+  if (algorithm.keyType === 'ec') return { key, dsaEncoding: 'ieee-p1363' as const }
+  return { key }
+}
+
+/**
+ * Signs. Elliptic curves at once (cheaper than the way to a thread and back), RSA off the main thread, since one
+ * signature would hold up every other request for a millisecond.
+ */
+export async function signWith(alg: SigningAlgorithm, key: KeyObject, data: Buffer): Promise<Buffer> {
+  const algorithm: Algorithm = algorithms[alg]
+  const options = parameters(algorithm, key)
+  return algorithm.keyType === 'rsa'
+    ? signLater(algorithm.hash, data, options)
+    : signBytes(algorithm.hash, data, options)
+}
+
+/** Verifies, off the main thread. The algorithm is the key's record's, never the header's (RFC 8725 §3.1). */
+export async function verifyWith(
+  alg: SigningAlgorithm,
+  key: KeyObject,
+  data: Buffer,
+  signature: Buffer,
+): Promise<boolean> {
+  const algorithm: Algorithm = algorithms[alg]
+  if (algorithm.signatureLength !== undefined && signature.length !== algorithm.signatureLength) return false
+  return verifyLater(algorithm.hash, data, parameters(algorithm, key), signature)
+}
+
+/** Does this key's type fit the algorithm? One key is used with one algorithm (RFC 8725 §3.1). */
+export function fitsAlgorithm(alg: SigningAlgorithm, key: KeyObject): boolean {
+  const algorithm: Algorithm = algorithms[alg]
+  if (key.asymmetricKeyType !== algorithm.keyType) return false
+  const { namedCurve, modulusLength } = key.asymmetricKeyDetails ?? {}
+  if (algorithm.keyType === 'ec')
+    return (
+      namedCurve ===
+      { 'P-256': 'prime256v1', 'P-384': 'secp384r1', 'P-521': 'secp521r1' }[algorithm.curve ?? 'P-256']
+    )
+  if (algorithm.keyType === 'rsa') return (modulusLength ?? 0) >= 2048 && (modulusLength ?? 0) <= 4096
+  return true
+}

@@ -1,0 +1,36 @@
+import { type Clock, systemClock } from '../../protocol/time.ts'
+import type { Stores } from '../ports.ts'
+import { memoryClients } from './clients.ts'
+import { memoryConsents } from './consents.ts'
+import { memoryGrants } from './grants.ts'
+import { memoryReplays } from './replays.ts'
+import { memoryRequests } from './requests.ts'
+import { memoryRevocations } from './revocations.ts'
+import { memoryRing } from './ring.ts'
+
+export interface MemoryStoresOptions {
+  /** Seconds since the epoch; default the machine's clock. */
+  clock?: Clock
+  /** The most entries of each kind (default 100,000). */
+  maxEntries?: number
+}
+
+/**
+ * Stores that forget everything when the process ends: for development and tests, and for trying out. Two `aat`s
+ * in one process that are given the same stores behave like two instances on one Redis.
+ */
+export function memoryStores({
+  clock = systemClock,
+  maxEntries = 100_000,
+}: MemoryStoresOptions = {}): Stores {
+  return {
+    kind: 'memory',
+    grants: memoryGrants(clock, maxEntries),
+    clients: memoryClients(maxEntries),
+    requests: memoryRequests(clock, Math.min(maxEntries, 10_000)),
+    consents: memoryConsents(clock, maxEntries),
+    replays: memoryReplays(clock, maxEntries),
+    revocations: memoryRevocations(clock),
+    ring: memoryRing(),
+  }
+}

@@ -1,0 +1,35 @@
+import type { Clock } from '../../protocol/time.ts'
+import type { RevocationEntry, RevocationStore } from '../ports.ts'
+
+/** The revocation log in memory: entries by revision, trimmed once they no longer matter. */
+export function memoryRevocations(clock: Clock): RevocationStore {
+  let revision = 0
+  let entries: { revision: number; entry: RevocationEntry }[] = []
+  let trimAt = 1024
+  const listeners = new Set<() => void>()
+  return {
+    async append(entry) {
+      if (entries.length >= trimAt) {
+        const now = clock()
+        entries = entries.filter((item) => now < item.entry.until)
+        trimAt = Math.max(1024, entries.length * 2)
+      }
+      entries.push({ revision: ++revision, entry })
+      for (const listener of listeners) listener()
+      return revision
+    },
+    async since(known) {
+      const now = clock()
+      return {
+        revision,
+        entries: entries
+          .filter((item) => item.revision > known && now < item.entry.until)
+          .map((item) => item.entry),
+      }
+    },
+    subscribe(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+  }
+}

@@ -1,0 +1,127 @@
+import type { KeyObject } from 'node:crypto'
+import { decodeUtf8, parseJsonObject } from '../protocol/encoding.ts'
+import { type SigningAlgorithm, signWith } from '../protocol/jwa.ts'
+import { isScopeToken } from '../protocol/scope.ts'
+import type { NumericDate } from '../protocol/time.ts'
+
+/** RFC 9068 §2.1. */
+export const ACCESS_TOKEN_TYPE = 'at+jwt'
+
+/** The longest access token that is issued, in characters: well under Node's 16 KiB for all headers. */
+export const MAX_ISSUED_TOKEN = 4096
+
+/** A client's own tokens (no user) have this before the client id in `sub`, so a client can never pass for a user. */
+export const CLIENT_SUBJECT_PREFIX = 'client:'
+
+/** The claims of an AAT (RFC 9068 §2.2); custom claims stand beside them. */
+export interface AatClaims {
+  readonly iss: string
+  readonly sub: string
+  readonly aud: string
+  readonly client_id: string
+  readonly iat: NumericDate
+  readonly exp: NumericDate
+  readonly jti: string
+  readonly scope: string
+  /** When the user authenticated; absent where no user is involved. */
+  readonly auth_time?: NumericDate
+  readonly acr?: string
+  readonly amr?: readonly string[]
+  /** The authorization that the token descends from; absent for client credentials. */
+  readonly grant_id?: string
+}
+
+/** Claims that a hook cannot set: the registered ones that this library generates, and those with security meaning. */
+export const reservedClaims: ReadonlySet<string> = new Set([
+  'iss',
+  'sub',
+  'aud',
+  'client_id',
+  'iat',
+  'nbf',
+  'exp',
+  'jti',
+  'scope',
+  'auth_time',
+  'acr',
+  'amr',
+  'grant_id',
+  'cnf',
+  'act',
+  'may_act',
+  'sid',
+  'azp',
+  'typ',
+  '__proto__',
+])
+
+export interface Signer {
+  readonly kid: string
+  readonly alg: SigningAlgorithm
+  readonly privateKey: KeyObject
+}
+
+/** Signs claims as an AAT: header exactly `alg`, `typ`, `kid`. */
+export async function signAccessToken(
+  claims: AatClaims & Record<string, unknown>,
+  signer: Signer,
+): Promise<string> {
+  const header = Buffer.from(
+    JSON.stringify({ alg: signer.alg, typ: ACCESS_TOKEN_TYPE, kid: signer.kid }),
+  ).toString('base64url')
+  const signingInput = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
+  const signature = await signWith(signer.alg, signer.privateKey, Buffer.from(signingInput))
+  return `${signingInput}.${signature.toString('base64url')}`
+}
+
+export interface ClaimRules {
+  readonly issuer: string
+  readonly audiences: readonly string[]
+  readonly now: NumericDate
+  /** Seconds by which clocks may differ. */
+  readonly tolerance: number
+  /** The longest `exp - iat` that is believed, in seconds. */
+  readonly maxLifetime: number
+}
+
+/**
+ * Reads a verified payload by RFC 9068 §4 and RFC 8725: every required claim, of the right JSON type, and believable.
+ * @returns the claims, or why not (for events, never for the client).
+ */
+export function readClaims(
+  payload: Uint8Array,
+  rules: ClaimRules,
+): (AatClaims & Record<string, unknown>) | { readonly problem: string } {
+  const text = decodeUtf8(payload)
+  const claims = text === undefined ? undefined : parseJsonObject(text)
+  if (claims === undefined) return { problem: 'payload is not a JSON object in UTF-8' }
+  const { iss, sub, aud, client_id, iat, exp, nbf, jti, scope, auth_time, acr, amr, grant_id, cnf } = claims
+  if (iss !== rules.issuer) return { problem: 'iss' }
+  const audience = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
+  if (typeof audience !== 'string' || !rules.audiences.includes(audience)) return { problem: 'aud' }
+  if (!isName(sub) || !isName(client_id) || !isName(jti)) return { problem: 'sub, client_id or jti' }
+  if (!Number.isSafeInteger(iat) || !Number.isSafeInteger(exp)) return { problem: 'iat or exp' }
+  const [issuedAt, expiresAt] = [iat as number, exp as number]
+  if (expiresAt <= issuedAt || expiresAt - issuedAt > rules.maxLifetime) return { problem: 'lifetime' }
+  if (rules.now >= expiresAt + rules.tolerance) return { problem: 'expired' }
+  if (issuedAt > rules.now + rules.tolerance) return { problem: 'issued in the future' }
+  if (nbf !== undefined && (typeof nbf !== 'number' || nbf > rules.now + rules.tolerance))
+    return { problem: 'nbf' }
+  if (
+    scope !== undefined &&
+    (typeof scope !== 'string' || (scope !== '' && !scope.split(' ').every(isScopeToken)))
+  )
+    return { problem: 'scope' }
+  if (auth_time !== undefined && !Number.isFinite(auth_time)) return { problem: 'auth_time' }
+  if (acr !== undefined && typeof acr !== 'string') return { problem: 'acr' }
+  if (amr !== undefined && !(Array.isArray(amr) && amr.every((method) => typeof method === 'string')))
+    return { problem: 'amr' }
+  if (grant_id !== undefined && !isName(grant_id)) return { problem: 'grant_id' }
+  // A sender-constrained token is no bearer token (RFC 9449 §7.1, RFC 8705 §3).
+  if (cnf !== undefined) return { problem: 'sender-constrained' }
+  return { ...claims, aud: audience, scope: scope ?? '' } as AatClaims & Record<string, unknown>
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0
+}

@@ -1,0 +1,81 @@
+import { OAuthError } from '../protocol/oauth-error.ts'
+import { type Random, randomId } from '../protocol/random.ts'
+import type { NumericDate } from '../protocol/time.ts'
+import {
+  type AatClaims,
+  MAX_ISSUED_TOKEN,
+  reservedClaims,
+  type Signer,
+  signAccessToken,
+} from './access-token.ts'
+
+/** What an access token is to say, before the server's own claims are added. */
+export interface AccessTokenOrder {
+  readonly clientId: string
+  readonly subject: string
+  readonly audience: string
+  readonly scope: readonly string[]
+  /** Seconds. */
+  readonly lifetime: number
+  /** Nothing issued lives to this moment. */
+  readonly bound?: NumericDate | undefined
+  readonly authTime?: NumericDate
+  readonly acr?: string | undefined
+  readonly amr?: readonly string[] | undefined
+  readonly grantId?: string
+  readonly customClaims?: Record<string, unknown> | undefined
+}
+
+export interface MintedAccessToken {
+  readonly token: string
+  readonly claims: AatClaims
+  readonly expiresIn: number
+}
+
+export type Mint = (order: AccessTokenOrder, signer: Signer) => Promise<MintedAccessToken>
+
+/** The one place where access tokens are made. */
+export function createMint(issuer: string, clock: () => NumericDate, random: Random): Mint {
+  return async function mint(order, signer) {
+    const now = clock()
+    const iat = Math.floor(now)
+    const expiresIn =
+      order.bound === undefined ? order.lifetime : Math.floor(Math.min(order.lifetime, order.bound - now))
+    if (expiresIn < 1) throw new OAuthError('invalid_grant', 'the grant is about to end')
+    const claims: AatClaims = {
+      iss: issuer,
+      sub: order.subject,
+      aud: order.audience,
+      client_id: order.clientId,
+      iat,
+      exp: iat + expiresIn,
+      jti: randomId(random),
+      scope: order.scope.join(' '),
+      ...(order.authTime !== undefined && { auth_time: Math.floor(order.authTime) }),
+      ...(order.acr !== undefined && { acr: order.acr }),
+      ...(order.amr !== undefined && { amr: order.amr }),
+      ...(order.grantId !== undefined && { grant_id: order.grantId }),
+    }
+    const token = await signAccessToken({ ...order.customClaims, ...claims }, signer)
+    if (token.length > MAX_ISSUED_TOKEN) {
+      throw new Error(
+        `an access token of ${token.length} characters is over ${MAX_ISSUED_TOKEN}: fewer scopes or smaller custom claims are needed`,
+      )
+    }
+    return { token, claims, expiresIn }
+  }
+}
+
+const MAX_CUSTOM_CLAIMS = 1000
+
+/** Checks what the app's claims hook returned, before anything is committed. @throws Error, our side's fault. */
+export function checkCustomClaims(claims: unknown): Record<string, unknown> {
+  if (typeof claims !== 'object' || claims === null || Array.isArray(claims))
+    throw new TypeError('the claims hook must return an object')
+  const taken = Object.keys(claims).filter((name) => reservedClaims.has(name))
+  if (taken.length > 0) throw new TypeError(`the claims hook must not set ${taken.join(', ')}`)
+  const text = JSON.stringify(claims)
+  if (text.length > MAX_CUSTOM_CLAIMS)
+    throw new TypeError(`custom claims of ${text.length} characters are over ${MAX_CUSTOM_CLAIMS}`)
+  return claims as Record<string, unknown>
+}

@@ -1,0 +1,19 @@
+import { decodeBase64url } from '../protocol/encoding.ts'
+
+/** The fixed parts of a code or refresh token on the wire: a prefix that secret scanners can find, and bytes. */
+export function sealedTokenFormat(prefix: string, size: number) {
+  const pattern = new RegExp(`^${prefix}[A-Za-z0-9_-]{${Math.ceil((size * 4) / 3)}}$`)
+  return {
+    write: (...parts: Uint8Array[]) => prefix + Buffer.concat(parts).toString('base64url'),
+    /** The bytes of a token in its one canonical spelling, or `undefined`. */
+    read(text: string): Buffer | undefined {
+      if (!pattern.test(text)) return undefined
+      return decodeBase64url(text.slice(prefix.length))
+    },
+  }
+}
+
+/** A grant id is 16 bytes. */
+export const GRANT_ID_BYTES = 16
+/** HMAC-SHA256 truncated to 128 bits: a forger's chance is 2^-128 a try, and each try costs one HMAC and no store call. */
+export const TAG_BYTES = 16
