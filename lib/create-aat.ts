@@ -1,8 +1,9 @@
+import type { AatOptions } from './aat-options.ts'
 import { createAuthorize } from './authorization/authorize.ts'
 import { createPendingRequests } from './authorization/pending-requests.ts'
 import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
-import { type AatOptions, readConfiguration } from './configuration.ts'
+import { readConfiguration } from './configuration.ts'
 import { authorizationCodeGrant } from './grants/authorization-code-grant.ts'
 import { clientCredentialsGrant } from './grants/client-credentials-grant.ts'
 import type { GrantType, GrantTypeOptions } from './grants/grant-type.ts'
@@ -42,7 +43,13 @@ export function createAat(options: AatOptions): Aat {
     random,
     emit,
   })
-  const revocations = createRevocationLog(stores.revocations, clock, emit, longestAccessToken)
+  // Codes too: what was granted before a revocation must not be redeemed after the entry is forgotten.
+  const revocations = createRevocationLog(
+    stores.revocations,
+    clock,
+    emit,
+    Math.max(longestAccessToken, configuration.codeLifetime),
+  )
   const endGrant = createEndGrant(stores.grants, revocations)
   const registry = createClientRegistry(configuration.clients, stores.clients, emit)
   const codes = authorizationCodes(secrets, random)
@@ -80,10 +87,17 @@ export function createAat(options: AatOptions): Aat {
     const [name, value] = Object.entries(target ?? {})[0] ?? []
     if (names.length !== 1 || typeof value !== 'string' || value === '')
       throw new TypeError('revoke: name exactly one of grantId, jti, subject, clientId')
-    if (name === 'grantId') await endGrant(value, 'revoked', 'the app')
+    if (name === 'grantId') await disconnect(value)
     else if (name === 'jti') await revocations.revoke('jti', value, 'the app')
     else if (name === 'subject' || name === 'clientId') await revokeAll(name, value, 'the app')
     else throw new TypeError(`revoke: ${name} is not one of grantId, jti, subject, clientId`)
+  }
+
+  /** The user's way out: the grant ends, and the client has to ask again. */
+  async function disconnect(grantId: string): Promise<void> {
+    const family = await stores.grants.readFamily(grantId)
+    await endGrant(grantId, 'revoked', 'the app')
+    if (family !== undefined) await stores.consents.forget(family.grant.subject, family.grant.clientId)
   }
 
   /** One epoch for the access tokens, whatever their number, and then every family. */

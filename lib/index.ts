@@ -1,11 +1,6 @@
+export type { AatOptions, KeyOptions, ProductionDanger } from './aat-options.ts'
 export type { SignedInUser } from './authorization/user.ts'
-export type {
-  AatOptions,
-  ClientOptions,
-  KeyOptions,
-  ProductionDanger,
-  RefreshTokenOptions,
-} from './configuration.ts'
+export type { ClientOptions, RefreshTokenOptions } from './client-options.ts'
 export { createAat } from './create-aat.ts'
 export {
   type AuthorizeEndpointOptions,

@@ -48,7 +48,7 @@ export interface AuthorizeEndpointOptions {
   renderConsent?: (view: ConsentView, req: Request, res: Response) => void | Promise<void>
   /** An error page of the app's own. */
   renderError?: (view: ErrorView, req: Request, res: Response) => void | Promise<void>
-  /** Requests from one address (default 600 in 60 seconds). */
+  /** Requests from one address (default 3,000 in 60 seconds). */
   rateLimit?: RateLimitOptions | false
 }
 
@@ -68,7 +68,7 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     ),
     renderConsent: optional(callback<NonNullable<AuthorizeEndpointOptions['renderConsent']>>()),
     renderError: optional(callback<NonNullable<AuthorizeEndpointOptions['renderError']>>()),
-    rateLimit: rateLimitOption(60, 600),
+    rateLimit: rateLimitOption(60, 3000),
   })
   const { issuer, clock, emit, pendingRequests, stores, resources } = parts
   const cookie = browserCookie(issuer)

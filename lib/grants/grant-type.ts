@@ -4,6 +4,7 @@ import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Random } from '../protocol/random.ts'
 import { type ResourceCatalogue, readTokenTarget } from '../protocol/resource.ts'
 import { canonicalResource } from '../protocol/resource-uri.ts'
+import { parseScope } from '../protocol/scope.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
 import type { Client, FamilyLimits, Grant, GrantStore, RefreshPolicy } from '../stores/ports.ts'
@@ -210,6 +211,15 @@ export function readWanted(form: Form): Wanted {
     ...(first !== undefined && {
       resource: form.resources.length === 1 ? (canonicalResource(first) ?? first) : form.resources.join(' '),
     }),
-    ...(scope !== undefined && { scope: scope.split(' ') }),
+    ...(scope !== undefined && { scope: readWantedScope(scope) }),
+  }
+}
+
+/** The rule of every endpoint; what breaks it is kept whole, as a token that no grant has. */
+function readWantedScope(text: string): string[] {
+  try {
+    return parseScope(text)
+  } catch {
+    return [text]
   }
 }

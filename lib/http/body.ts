@@ -9,15 +9,20 @@ const BODY_TIMEOUT = 15
 /**
  * Reads a form body once, strictly (RFC 6749 appendix B). Where the app parsed it before, the result is the same.
  * @param limit bytes
+ * @param timeout seconds for all of it
  * @throws OAuthError `invalid_request`, with status 413 for a body over the limit, 408 for one that does not come
  */
-export async function readFormBody(req: Request, limit = 64 * 1024): Promise<Parameters> {
+export async function readFormBody(
+  req: Request,
+  limit = 64 * 1024,
+  timeout = BODY_TIMEOUT,
+): Promise<Parameters> {
   requireContentType(req, 'application/x-www-form-urlencoded')
   const body: unknown = req.body
   if (Buffer.isBuffer(body)) return parseFormBytes(body)
   if (typeof body === 'string') return parseParameters(body)
   if (isParsed(req) && isObject(body)) return parametersFromParsed(body)
-  return parseFormBytes(await readBytes(req, limit))
+  return parseFormBytes(await readBytes(req, limit, timeout))
 }
 
 /**
@@ -39,7 +44,7 @@ export async function readJsonBody(
   if (Buffer.isBuffer(body)) value = parseJsonObject(decodeUtf8(body) ?? '')
   else if (typeof body === 'string') value = parseJsonObject(body)
   else if (isParsed(req)) value = isObject(body) ? body : undefined
-  else value = parseJsonObject(decodeUtf8(await readBytes(req, limit)) ?? '')
+  else value = parseJsonObject(decodeUtf8(await readBytes(req, limit, BODY_TIMEOUT)) ?? '')
   if (value === undefined) throw new OAuthError(code, 'the body must be a JSON object in UTF-8')
   return value
 }
@@ -72,20 +77,22 @@ function requireContentType(req: Request, expected: string): void {
     throw new OAuthError('invalid_request', 'the body must not be compressed', { status: 415 })
 }
 
-function readBytes(req: Request, limit: number): Promise<Buffer> {
+function readBytes(req: Request, limit: number, timeout: number): Promise<Buffer> {
   const tooLarge = new OAuthError('invalid_request', `the body is over ${limit} bytes`, { status: 413 })
   if (Number(req.headers['content-length'] ?? 0) > limit) return Promise.reject(tooLarge)
+  // Nothing would ever come: the app read the stream and left no req.body.
+  if (req.readableEnded) return Promise.reject(new Error('the body was read before, but is not in req.body'))
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
     const timer = setTimeout(
       () =>
         finish(
-          new OAuthError('invalid_request', `the body did not arrive within ${BODY_TIMEOUT} seconds`, {
+          new OAuthError('invalid_request', `the body did not arrive within ${timeout} seconds`, {
             status: 408,
           }),
         ),
-      BODY_TIMEOUT * 1000,
+      timeout * 1000,
     )
     timer.unref()
 

@@ -51,10 +51,9 @@ export function sendError(req: Request, res: Response, error: OAuthError): void 
   if (error.retryAfter !== undefined) res.setHeader('Retry-After', Math.ceil(error.retryAfter))
   // RFC 6749 §5.2: the scheme that the client used; RFC 7235 wants one on every 401.
   if (error.status === 401) res.setHeader('WWW-Authenticate', 'Basic realm="oauth", charset="UTF-8"')
-  if (error.status === 413 || error.status === 408 || !req.complete) {
-    // The rest of the body is not worth waiting for, and must not be taken for another request.
+  // What is left of a body is not worth waiting for, and must not be taken for another request.
+  if (!req.complete && (req.headers['transfer-encoding'] ?? req.headers['content-length'] ?? '0') !== '0') {
     res.setHeader('Connection', 'close')
-    res.once('finish', () => req.destroy())
   }
   sendJson(res, error.status, { error: error.code, error_description: error.message })
 }

@@ -1,44 +1,28 @@
-import { createPublicKey, generateKeyPair, type JsonWebKey, type KeyObject } from 'node:crypto'
-import { promisify } from 'node:util'
-import { calculateJwkThumbprint, exportJWK } from 'jose'
-import type { DerivedKeys } from '../protocol/derived-keys.ts'
-import type { Emit } from '../protocol/events.ts'
-import { algorithms, fitsAlgorithm, type SigningAlgorithm } from '../protocol/jwa.ts'
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { fitsAlgorithm, type SigningAlgorithm } from '../protocol/jwa.ts'
 import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
-import type { Random } from '../protocol/random.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { KeyRecord, RingState, RingStore } from '../stores/ports.ts'
+import { plannedRing } from './ring-plan.ts'
+import { type RingRecordsOptions, ringRecords } from './ring-records.ts'
 import {
-  byActivation,
   handOver,
   joinRings,
   type KeyState,
   leastPublishTime,
   plannedTimes,
   publishedKeysAt,
-  type RingTimes,
-  removalAfter,
   signingKeyAt,
   standbyAt,
   stateAt,
 } from './schedule.ts'
-import { type BareRecord, openRecord, sealRecord } from './sealing.ts'
 
-const generate = promisify(generateKeyPair)
 /** Rounds of compare-and-set against other instances before it counts as a fault. */
 const MAX_ROUNDS = 20
 
-export interface KeyRingOptions {
+export interface KeyRingOptions extends RingRecordsOptions {
   readonly store: RingStore
-  readonly issuer: string
-  readonly alg: SigningAlgorithm
-  readonly rsaBits: number
-  readonly times: RingTimes
-  /** Newest first. */
-  readonly secrets: readonly [DerivedKeys, ...DerivedKeys[]]
   readonly clock: Clock
-  readonly random: Random
-  readonly emit: Emit
 }
 
 /** A key as `aat.keys.status()` tells it. */
@@ -57,130 +41,15 @@ export interface KeyStatus {
  * The signing keys: created, published, used, retired and removed by themselves. All instances share the ring in the
  * store; a key's state is a pure function of its record and now, so they agree without talking.
  */
-export function createKeyRing({
-  store,
-  issuer,
-  alg,
-  rsaBits,
-  times,
-  secrets,
-  clock,
-  random,
-  emit,
-}: KeyRingOptions) {
+export function createKeyRing(options: KeyRingOptions) {
+  const { store, alg, times, secrets, clock, emit } = options
+  const records = ringRecords(options)
+  const planned = (keys: readonly KeyRecord[], now: NumericDate) =>
+    plannedRing(keys, now, { alg, times, records })
   let ring: RingState = { revision: 0, keys: [] }
   let maintaining: Promise<void> | undefined
   let activeKid: string | undefined
-  /** Records are immutable and opened once each. */
-  const opened = new WeakMap<KeyRecord, ReturnType<typeof openRecord>>()
-  const reported = new Set<string>()
   const publicKeys = new Map<string, KeyObject>()
-
-  function open(record: KeyRecord): ReturnType<typeof openRecord> {
-    const known = opened.get(record)
-    if (known !== undefined) return known
-    const result = openRecord(record, issuer, secrets)
-    opened.set(record, result)
-    if (result === 'tampered' && reported.size < 64 && !reported.has(record.kid)) {
-      reported.add(record.kid)
-      emit('ring.unusable', {
-        reason: `signing key ${record.kid} is not as it was written: its record was changed in the store; it is left out`,
-      })
-    }
-    return result
-  }
-
-  function privateKeyOf(record: KeyRecord): KeyObject | undefined {
-    const result = open(record)
-    return typeof result === 'string' ? undefined : result.privateKey
-  }
-
-  async function createRecord(activatesAt: NumericDate, now: NumericDate): Promise<KeyRecord> {
-    const { publicKey, privateKey } = await generateFor(alg, rsaBits)
-    const publicJwk = (await exportJWK(publicKey)) as Record<string, string>
-    const bare = {
-      kid: await calculateJwkThumbprint(publicJwk),
-      alg,
-      publicJwk,
-      createdAt: now,
-      activatesAt,
-      ...plannedTimes(activatesAt, times),
-    }
-    return sealRecord(bare, privateKey, issuer, secrets[0], random)
-  }
-
-  /** A record with other times, sealed anew since its seal and proof bind them. */
-  function rewritten(
-    record: KeyRecord,
-    changes: Partial<BareRecord>,
-    privateKey = privateKeyOf(record),
-  ): KeyRecord {
-    const { sealed: _sealed, proof: _proof, ...bare } = record
-    return sealRecord({ ...bare, ...changes }, privateKey, issuer, secrets[0], random)
-  }
-
-  /** A record without its private half. */
-  function withoutPrivateHalf(record: KeyRecord, changes: Partial<BareRecord> = {}): KeyRecord {
-    const { sealed: _destroyed, proof: _proof, ...bare } = record
-    return sealRecord({ ...bare, ...changes }, undefined, issuer, secrets[0], random)
-  }
-
-  /** What the ring should be now, given what it is. Pure but for the creation of keys. */
-  async function planned(keys: readonly KeyRecord[], now: NumericDate): Promise<KeyRecord[]> {
-    let next = keys.filter((key) => now < key.removedAt)
-    const replace = (record: KeyRecord) => {
-      next = next.map((key) => (key.kid === record.kid ? record : key))
-    }
-
-    // A first key, or one after all were lost to time: there is nobody who could have cached another, so at once.
-    if (signingKeyAt(next, now) === undefined) {
-      const standby = standbyAt(next, now, alg)
-      if (standby === undefined) next.push(await createRecord(now, now))
-      else replace(rewritten(standby, { activatesAt: now, ...plannedTimes(now, times) }))
-    }
-
-    if (standbyAt(next, now, alg) === undefined) {
-      const active = signingKeyAt(next, now)
-      const due =
-        active === undefined || active.alg !== alg ? now : active.activatesAt + times.rotationInterval
-      next.push(await createRecord(Math.max(due, now + times.publishBefore), now))
-    }
-
-    const standby = standbyAt(next, now, alg)
-    const active = signingKeyAt(next, now)
-    for (const key of next) {
-      if (key.revokedAt !== undefined) continue
-      // Another algorithm's standby never signs here; it stays published for an instance that does not know yet.
-      if (key.activatesAt > now && key.alg !== alg && key.signsUntil > key.activatesAt) {
-        replace(rewritten(key, { signsUntil: key.activatesAt }))
-      }
-      // The successor comes later than planned: the key signs, and verifies, for longer.
-      if (
-        key.kid === active?.kid &&
-        standby !== undefined &&
-        key.signsUntil < standby.activatesAt + handOver(times)
-      ) {
-        const signsUntil = standby.activatesAt + handOver(times)
-        replace(
-          rewritten(key, { signsUntil, removedAt: Math.max(key.removedAt, removalAfter(signsUntil, times)) }),
-        )
-      }
-    }
-    for (const key of next) {
-      if (key.revokedAt !== undefined) continue
-      // Lifetimes were raised in the configuration: what it signed may live longer than when it was made.
-      const removedAt = removalAfter(key.signsUntil, times)
-      if (key.removedAt < removedAt) replace(rewritten(key, { removedAt }))
-      // The private half is destroyed once it no longer signs.
-      if (now >= key.signsUntil && key.sealed !== undefined) {
-        replace(withoutPrivateHalf(key))
-      } else if (key.proof.secretId !== secrets[0].id) {
-        // Secrets rotate in three deploys; the second one re-seals.
-        replace(rewritten(key, {}))
-      }
-    }
-    return next.sort(byActivation)
-  }
 
   function adopt(state: RingState): void {
     const before = ring
@@ -205,7 +74,7 @@ export function createKeyRing({
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const stored = await store.read()
       const now = clock()
-      const { keys: joined, missing } = joinRings(ring.keys, ours(stored.keys), now)
+      const { keys: joined, missing } = joinRings(ring.keys, records.ours(stored.keys), now)
       const next = await change(joined, now)
       if (missing.length === 0 && sameKeys(next, stored.keys)) return adopt(stored)
       if ((await store.compareAndSet(stored.revision, next)) === 'written') {
@@ -217,20 +86,6 @@ export function createKeyRing({
       }
     }
     throw new StoreUnavailable('the key ring could not be written: other instances were always first')
-  }
-
-  /**
-   * The records that were written by us. With a wrong secret there is no ring at all: never a competing key beside
-   * one that exists.
-   */
-  function ours(keys: readonly KeyRecord[]): KeyRecord[] {
-    const missing = keys.filter((key) => open(key) === 'no_secret').map((key) => key.proof.secretId)
-    if (missing.length > 0) {
-      throw new StoreUnavailable(
-        `the key ring in the store is sealed with a secret that is not configured here (${[...new Set(missing)].join(', ')}); add the old secret to the end of "secrets"`,
-      )
-    }
-    return keys.filter((key) => open(key) !== 'tampered')
   }
 
   async function maintain(): Promise<void> {
@@ -278,7 +133,7 @@ export function createKeyRing({
           emit('ring.unusable', { reason: error instanceof Error ? error.message : 'unknown' }),
         )
       }
-      const privateKey = record && privateKeyOf(record)
+      const privateKey = record && records.privateKeyOf(record)
       if (record === undefined || privateKey === undefined) {
         throw new OAuthError('temporarily_unavailable', 'no signing key is available at the moment', {
           cause: failure ?? 'no usable key in the ring',
@@ -329,13 +184,15 @@ export function createKeyRing({
         const activatesAt = immediately
           ? now
           : Math.min(standby.activatesAt, Math.max(now, standby.createdAt + leastPublishTime(times)))
-        const promoted = rewritten(standby, { activatesAt, ...plannedTimes(activatesAt, times) })
+        const promoted = records.rewritten(standby, { activatesAt, ...plannedTimes(activatesAt, times) })
         const active = signingKeyAt(ready, now)
         const moved = ready.map((key) => (key.kid === standby.kid ? promoted : key))
         // The predecessor keeps signing only for the hand-over; its removal does not come earlier than was planned.
         const handedOver =
           active &&
-          rewritten(active, { signsUntil: Math.min(active.signsUntil, activatesAt + handOver(times)) })
+          records.rewritten(active, {
+            signsUntil: Math.min(active.signsUntil, activatesAt + handOver(times)),
+          })
         return planned(
           moved.map((key) => (key.kid === handedOver?.kid ? handedOver : key)),
           now,
@@ -353,7 +210,7 @@ export function createKeyRing({
         const target = keys.find((key) => key.kid === kid)
         isKnown = target !== undefined
         if (target === undefined) return [...keys]
-        const tombstone = withoutPrivateHalf(target, { revokedAt: target.revokedAt ?? now })
+        const tombstone = records.withoutPrivateHalf(target, { revokedAt: target.revokedAt ?? now })
         return planned(
           keys.map((key) => (key.kid === kid ? tombstone : key)),
           now,
@@ -387,16 +244,6 @@ export function createKeyRing({
 
 export type KeyRing = ReturnType<typeof createKeyRing>
 
-async function generateFor(
-  alg: SigningAlgorithm,
-  rsaBits: number,
-): Promise<{ publicKey: KeyObject; privateKey: KeyObject }> {
-  const algorithm = algorithms[alg]
-  if (algorithm.keyType === 'ec') return generate('ec', { namedCurve: algorithm.curve })
-  if (algorithm.keyType === 'rsa') return generate('rsa', { modulusLength: rsaBits })
-  return generate('ed25519')
-}
-
 function sameKeys(a: readonly KeyRecord[], b: readonly KeyRecord[]): boolean {
-  return a.length === b.length && JSON.stringify(a) === JSON.stringify([...b].sort(byActivation))
+  return a.length === b.length && JSON.stringify(a) === JSON.stringify(b)
 }

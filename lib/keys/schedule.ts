@@ -71,11 +71,12 @@ export function removalAfter(signsUntil: NumericDate, times: RingTimes): Numeric
 
 export type KeyState = 'standby' | 'active' | 'retiring' | 'retired' | 'removed' | 'revoked'
 
-/** The key that signs at a moment: the latest activated one that may still sign. A pure function, so instances agree. */
+/** The key that signs at a moment: the latest activated one that may and can still sign. A pure function, so instances agree. */
 export function signingKeyAt(keys: readonly KeyRecord[], now: NumericDate): KeyRecord | undefined {
   let best: KeyRecord | undefined
   for (const key of keys) {
     if (key.revokedAt !== undefined || now < key.activatesAt || now >= key.signsUntil) continue
+    if (key.sealed === undefined) continue
     if (
       best === undefined ||
       key.activatesAt > best.activatesAt ||
@@ -98,7 +99,29 @@ export function standbyAt(
   alg: SigningAlgorithm,
 ): KeyRecord | undefined {
   return publishedKeysAt(keys, now).find(
-    (key) => key.activatesAt > now && key.alg === alg && key.signsUntil > key.activatesAt,
+    (key) =>
+      key.activatesAt > now &&
+      key.alg === alg &&
+      key.signsUntil > key.activatesAt &&
+      key.sealed !== undefined,
+  )
+}
+
+/**
+ * A standby of this algorithm that an instance with another one has called off: while a deploy rolls, both run, and each
+ * takes its own up again instead of making a key more.
+ */
+export function calledOffAt(
+  keys: readonly KeyRecord[],
+  now: NumericDate,
+  alg: SigningAlgorithm,
+): KeyRecord | undefined {
+  return publishedKeysAt(keys, now).find(
+    (key) =>
+      key.activatesAt > now &&
+      key.alg === alg &&
+      key.signsUntil <= key.activatesAt &&
+      key.sealed !== undefined,
   )
 }
 
@@ -116,7 +139,8 @@ export function byActivation(a: KeyRecord, b: KeyRecord): number {
 
 /**
  * Joins what an instance remembers with what the store says: nothing that was seen is forgotten before its removal,
- * nothing is overwritten, and a key that either side revoked stays revoked.
+ * nothing is overwritten, and a key that either side revoked stays revoked. A record that would be removed sooner than was
+ * seen before is of an old dump: lives are prolonged, never shortened.
  */
 export function joinRings(
   remembered: readonly KeyRecord[],
@@ -131,7 +155,11 @@ export function joinRings(
     if (other === undefined) {
       missing.push(key.kid)
       byKid.set(key.kid, key)
-    } else if (key.revokedAt !== undefined && other.revokedAt === undefined) {
+    } else if (
+      other.revokedAt === undefined &&
+      (key.revokedAt !== undefined ||
+        (key.activatesAt === other.activatesAt && key.removedAt > other.removedAt))
+    ) {
       missing.push(key.kid)
       byKid.set(key.kid, key)
     }

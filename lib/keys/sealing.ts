@@ -41,21 +41,33 @@ export interface OpenedRecord {
   readonly privateKey: KeyObject | undefined
 }
 
-/** Opens a record, or says why not: no such secret here, or it is not what was written. */
+/** Opens a record, or says why not: no such secret here, or it is not what was written (perhaps no record at all). */
 export function openRecord(
   record: KeyRecord,
   issuer: string,
   keys: readonly DerivedKeys[],
 ): OpenedRecord | 'no_secret' | 'tampered' {
-  const { sealed, proof, ...bare } = record
+  try {
+    return openWellFormed(record, issuer, keys)
+  } catch {
+    return 'tampered'
+  }
+}
+
+function openWellFormed(
+  { sealed, proof, ...bare }: KeyRecord,
+  issuer: string,
+  keys: readonly DerivedKeys[],
+): OpenedRecord | 'no_secret' | 'tampered' {
+  if (typeof proof.secretId !== 'string' || typeof proof.tag !== 'string') return 'tampered'
   const bound = boundTo(bare, issuer)
   const prover = keys.find(({ id }) => id === proof.secretId)
   if (prover === undefined) return 'no_secret'
   if (!sameTag(mac(prover.proof, 'ring', bound), Buffer.from(proof.tag, 'base64url'))) return 'tampered'
   if (sealed === undefined) return { privateKey: undefined }
-  const sealer = keys.find(({ id }) => id === sealed.secretId)
-  if (sealer === undefined) return 'no_secret'
-  const dataKey = decrypt(sealer.sealing, sealed.wrappedKey, bound)
+  // Both are always made with one secret.
+  if (sealed.secretId !== proof.secretId) return 'tampered'
+  const dataKey = decrypt(prover.sealing, sealed.wrappedKey, bound)
   const der = dataKey && decrypt(dataKey, sealed.ciphertext, bound)
   if (der === undefined) return 'tampered'
   const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })

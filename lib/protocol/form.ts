@@ -1,4 +1,4 @@
-import { decodeUtf8, hasControlCharacter } from './encoding.ts'
+import { decodeUtf8, hasControlCharacter, isObject } from './encoding.ts'
 import { OAuthError } from './oauth-error.ts'
 
 /** The most parameters that a query or form may have. */
@@ -34,7 +34,7 @@ export function parseParameters(text: string): Parameters {
 
 /**
  * The same from what the app's own body parser left in `req.body`: texts, or arrays of texts for repeated names.
- * Anything nested is no parameter of ours; under a name of ours it is refused by its type.
+ * `a[]` and `a[b]`, which a parser may have nested under `a`, are other names than `a` and none of ours.
  * @throws OAuthError `invalid_request`
  */
 export function parametersFromParsed(body: Record<string, unknown>): Parameters {
@@ -44,6 +44,8 @@ export function parametersFromParsed(body: Record<string, unknown>): Parameters 
     throw new OAuthError('invalid_request', `there are more than ${MAX_PARAMETERS} parameters`)
   for (const name of names) {
     const value = body[name]
+    // Brackets: a name that is really repeated makes at least two texts.
+    if (isObject(value) || (Array.isArray(value) && value.length < 2)) continue
     const values = Array.isArray(value) ? value : [value]
     if (values.length > MAX_PARAMETERS)
       throw new OAuthError('invalid_request', `there are more than ${MAX_PARAMETERS} parameters`)

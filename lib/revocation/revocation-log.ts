@@ -16,12 +16,7 @@ export interface Revocable {
  * The revocations that still matter, in memory, so that the guard asks nobody. Keyed by `jti`, `grant_id` and the like,
  * never by a token's text: one token can have several spellings (ECDSA has a twin signature).
  */
-export function createRevocationLog(
-  store: RevocationStore,
-  clock: Clock,
-  emit: Emit,
-  longestAccessToken: number,
-) {
+export function createRevocationLog(store: RevocationStore, clock: Clock, emit: Emit, longestLife: number) {
   /** Entry by `kind` and id; `until` for all, `notAfter` for epochs. */
   const known = new Map<string, RevocationEntry>()
   let revision = 0
@@ -78,7 +73,7 @@ export function createRevocationLog(
         kind,
         id,
         // A minute over the longest token, for one that was being signed at this moment and for clocks that differ.
-        until: Math.max(until ?? 0, now + longestAccessToken) + 60,
+        until: Math.max(until ?? 0, now + longestLife) + 60,
         ...((kind === 'client' || kind === 'subject') && { notAfter: now }),
       }
       await store.append(entry)

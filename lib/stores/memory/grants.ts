@@ -146,23 +146,21 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
 
     async listFamilies({ subject, clientId, limit = 100, cursor }) {
       const size = Math.min(Math.max(1, Math.trunc(limit)), 1000)
+      const after = cursor === undefined ? undefined : readCursor(cursor)
       const matching = [...families.values()]
         .filter(
-          ({ grant, ended }) =>
-            ended === undefined &&
-            (subject === undefined || grant.subject === subject) &&
-            (clientId === undefined || grant.clientId === clientId),
+          (family) =>
+            family.ended === undefined &&
+            (subject === undefined || family.grant.subject === subject) &&
+            (clientId === undefined || family.grant.clientId === clientId) &&
+            (after === undefined || compareAge(family, after) > 0),
         )
-        .sort((a, b) => a.openedAt - b.openedAt || (a.grant.id < b.grant.id ? -1 : 1))
-      const start =
-        cursor === undefined
-          ? 0
-          : matching.findIndex(({ openedAt, grant }) => `${openedAt}.${grant.id}` === cursor) + 1
-      const page = matching.slice(start, start + size)
+        .sort(compareAge)
+      const page = matching.slice(0, size)
       const last = page.at(-1)
       return {
         families: page.map(viewOf),
-        cursor: last && start + size < matching.length ? `${last.openedAt}.${last.grant.id}` : undefined,
+        cursor: last && size < matching.length ? `${last.openedAt}.${last.grant.id}` : undefined,
       }
     },
   }
@@ -264,6 +262,19 @@ function excessOver(
   if (wanted.scope !== undefined && !coversScope(grant.scope, wanted.scope)) return 'scope_exceeded'
   if (wanted.resource !== undefined && !grant.resources.includes(wanted.resource)) return 'resource_exceeded'
   return undefined
+}
+
+/** Oldest first; of one moment by id. */
+function compareAge(a: Aged, b: Aged): number {
+  return a.openedAt - b.openedAt || (a.grant.id < b.grant.id ? -1 : a.grant.id > b.grant.id ? 1 : 0)
+}
+
+type Aged = { readonly openedAt: NumericDate; readonly grant: { readonly id: string } }
+
+/** A place in the order, not a family: that one may have ended since. */
+function readCursor(cursor: string): Aged {
+  const dot = cursor.lastIndexOf('.')
+  return { openedAt: Number(cursor.slice(0, dot)), grant: { id: cursor.slice(dot + 1) } }
 }
 
 function viewOf({ grant, generation, token, openedAt, periodStart, lastUsedAt, ended }: Family): FamilyView {

@@ -1,0 +1,66 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import type { ConsentStore } from '../../lib/stores/ports.ts'
+import { type ManualClock, manualClock } from '../support/world.ts'
+import { type StoresFactory, T } from './contract.ts'
+
+/** What any store of remembered consents must do. */
+export function consentStoreContract(make: StoresFactory): void {
+  let clock: ManualClock
+  let consents: ConsentStore
+  let close: () => Promise<void>
+  beforeEach(async () => {
+    clock = manualClock(T)
+    const made = await make(clock)
+    consents = made.stores.consents
+    close = made.close
+  })
+  afterEach(() => close())
+
+  async function remembered(subject = 'alice', clientId = 'client') {
+    const consent = await consents.read(subject, clientId)
+    return consent && { scope: [...consent.scope].sort(), resources: [...consent.resources].sort() }
+  }
+
+  test('remembered for this subject and this client', async () => {
+    await consents.remember('alice', 'client', { scope: ['a'], resources: ['r'] }, T + 100)
+    expect(await remembered()).toEqual({ scope: ['a'], resources: ['r'] })
+    expect(await remembered('bob')).toBeUndefined()
+    expect(await remembered('alice', 'another')).toBeUndefined()
+  })
+
+  test('remembering adds, each once, and prolongs', async () => {
+    await consents.remember('alice', 'client', { scope: ['a', 'b'], resources: ['r'] }, T + 100)
+    await consents.remember('alice', 'client', { scope: ['b', 'c'], resources: ['s'] }, T + 200)
+    clock.now = T + 199
+    expect(await remembered()).toEqual({ scope: ['a', 'b', 'c'], resources: ['r', 's'] })
+    clock.now = T + 200
+    expect(await remembered()).toBeUndefined()
+  })
+
+  test('what is over is not added to', async () => {
+    await consents.remember('alice', 'client', { scope: ['a'], resources: ['r'] }, T + 100)
+    clock.now = T + 100
+    await consents.remember('alice', 'client', { scope: ['b'], resources: ['r'] }, T + 200)
+    expect(await remembered()).toEqual({ scope: ['b'], resources: ['r'] })
+  })
+
+  test('forgotten', async () => {
+    await consents.remember('alice', 'client', { scope: ['a'], resources: ['r'] }, T + 100)
+    await consents.remember('alice', 'another', { scope: ['a'], resources: ['r'] }, T + 100)
+    await consents.forget('alice', 'client')
+    await consents.forget('alice', 'client')
+    expect(await remembered()).toBeUndefined()
+    expect(await remembered('alice', 'another')).toBeDefined()
+  })
+
+  test.each([
+    ['a:b', 'c', 'a', 'b:c'],
+    ['a","b', 'c', 'a', 'b","c'],
+    ['a', 'b\u0000c', 'a\u0000b', 'c'],
+    ['a}', '{b', 'a', '}{b'],
+  ])('pairs whose texts run together stay apart: %j and %j, %j and %j', async (one, two, three, four) => {
+    await consents.remember(one, two, { scope: ['a'], resources: ['r'] }, T + 100)
+    expect(await remembered(one, two)).toBeDefined()
+    expect(await remembered(three, four)).toBeUndefined()
+  })
+}

@@ -1,0 +1,160 @@
+import { join } from 'node:path'
+import express, { json, Router, urlencoded } from 'express'
+import { getAat, requireAat } from 'express-aat'
+import helmet from 'helmet'
+import { addAuth } from './auth.js'
+import { mcp } from './mcp.js'
+import { createOrders, WrongOrder } from './orders.js'
+import { errorPage, homePage, productsPage, sendPage } from './pages.js'
+import { fromThisSite, sessions, signIn } from './sign-in.js'
+
+/** For trying out; a shop that others can reach sets SHOP_BACKEND_SECRET. */
+export const DEMO_BACKEND_SECRET = 'demo-backend-secret-not-for-production'
+
+/**
+ * The whole shop, not listening yet.
+ * @param {object} settings
+ * @param {string} settings.issuer the shop's origin, as its users and clients see it
+ * @param {string} [settings.secret] seals the signing keys and tags refresh tokens; default one that is made up at start
+ * @param {string} [settings.backendSecret] of the client `shop-backend`
+ * @param {boolean} [settings.demo] serve what the guided tour on the home page needs (rotating the signing key)
+ */
+export function createShop({ issuer, secret, backendSecret = DEMO_BACKEND_SECRET, demo = true }) {
+  const app = express()
+  const orders = createOrders()
+  app.disable('x-powered-by')
+  app.set('trust proxy', 'loopback')
+
+  // ── the shop as it was ──────────────────────────────────────────────────────────────────────────────────────
+  app.use(express.static(join(import.meta.dirname, 'public'), { index: false }))
+  app.use(sessions({ secure: issuer.startsWith('https:') }))
+
+  // ── and now it is an authorization server ───────────────────────────────────────────────────────────────────
+  const aat = addAuth(app, { issuer, secret, backendSecret })
+  app.use('/api/orders', ordersApi(aat, orders))
+  app.use('/mcp', mcp(aat, orders))
+
+  // ── pages ───────────────────────────────────────────────────────────────────────────────────────────────────
+  app.use(pageHeaders)
+  app.get(['/', '/products', '/sign-in'], sameOriginAs(issuer))
+  app.use(signIn())
+  const demoSecret = backendSecret === DEMO_BACKEND_SECRET ? backendSecret : undefined
+  app.get('/', (req, res) => sendPage(req, res, homePage({ issuer, demoSecret, demo })))
+  app.get('/products', (req, res) => {
+    const { user } = req.session
+    sendPage(req, res, productsPage({ orders: user && orders.of(user.id) }))
+  })
+  app.post('/orders', fromThisSite, urlencoded({ extended: false, limit: '10kb' }), (req, res) => {
+    const { user } = req.session
+    if (user === undefined) return res.redirect(303, '/sign-in?return_to=/products')
+    orders.place(user.id, { product: req.body?.product })
+    res.redirect(303, '/products')
+  })
+  if (demo) app.use('/demo', demoRoutes(aat))
+
+  app.use((req, res) => {
+    res.status(404)
+    sendPage(req, res, errorPage('There is nothing here', 'This address leads nowhere.'))
+  })
+  app.use(onError)
+
+  return { app, aat, orders }
+}
+
+/**
+ * The API of the shop: the same orders as on its pages, for programs with an access token.
+ * @param {import('express-aat').Aat} aat
+ * @param {import('./orders.js').Orders} orders
+ */
+function ordersApi(aat, orders) {
+  const router = Router()
+  router.get('/', requireAat(aat, { scope: 'orders:read' }), (req, res) => {
+    const { principal, subject } = getAat(req)
+    // A client of its own (client credentials) stands for the shop, not for a user: it sees everybody's.
+    res.json({ orders: principal === 'client' ? orders.all() : orders.of(subject) })
+  })
+  router.post(
+    '/',
+    requireAat(aat, { scope: 'orders:write', principal: 'user' }),
+    json({ limit: '10kb' }),
+    (req, res) => {
+      res.status(201).json(orders.place(getAat(req).subject, req.body))
+    },
+  )
+  router.all('/', (_req, res) => {
+    res.status(405).set('Allow', 'GET, POST').json({ error: 'method_not_allowed' })
+  })
+  return router
+}
+
+/**
+ * What an operator would do from a terminal, for the tour on the home page. Signed-in users only, never in production.
+ * @param {import('express-aat').Aat} aat
+ */
+function demoRoutes(aat) {
+  const ring = () => ({ keys: aat.keys.status().keys.map(({ kid, alg, state }) => ({ kid, alg, state })) })
+  const router = Router()
+  router.use((req, res, next) => {
+    res.set('Cache-Control', 'no-store')
+    if (req.session.user === undefined) res.status(401).json({ error: 'sign in to the shop first' })
+    else next()
+  })
+  router.get('/ring', (_req, res) => void res.json(ring()))
+  router.post('/rotate', fromThisSite, async (_req, res) => {
+    await aat.keys.rotate({ immediately: true })
+    res.json(ring())
+  })
+  return router
+}
+
+const formTargets = ['https:', 'http://127.0.0.1:*', 'http://localhost:*']
+const pageHeaders = helmet({
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      'default-src': ["'none'"],
+      'script-src': ["'self'"],
+      'style-src': ["'self'"],
+      'img-src': ["'self'"],
+      'connect-src': ["'self'"],
+      // Signing in may end at an OAuth client that the user agreed to before: Chromium checks each redirect after a form.
+      'form-action': ["'self'", ...formTargets],
+      'frame-ancestors': ["'none'"],
+      'base-uri': ["'none'"],
+    },
+  },
+  xFrameOptions: { action: 'deny' },
+  strictTransportSecurity: false,
+})
+
+/**
+ * `localhost` and `127.0.0.1` are one machine and two sites, with cookies of their own: visitors belong on the issuer's.
+ * @param {string} issuer
+ * @returns {import('express').RequestHandler}
+ */
+function sameOriginAs(issuer) {
+  const { hostname, port } = new URL(issuer)
+  return (req, res, next) => {
+    if (hostname === '127.0.0.1' && req.get('host') === `localhost:${port}`)
+      res.redirect(307, issuer + req.originalUrl)
+    else next()
+  }
+}
+
+/** @type {import('express').ErrorRequestHandler} */
+const onError = (error, req, res, next) => {
+  if (res.headersSent) return next(error)
+  const status =
+    error instanceof WrongOrder ? 400 : error.status >= 400 && error.status < 500 ? error.status : 500
+  if (status === 500) console.error(error)
+  const description =
+    error instanceof WrongOrder
+      ? error.message
+      : status === 500
+        ? 'something went wrong'
+        : 'the body could not be read'
+  res.status(status)
+  if (req.accepts(['html', 'json']) === 'html' && !/^\/(?:api|mcp|demo)\b/.test(req.originalUrl))
+    return sendPage(req, res, errorPage('That did not work', `Sorry: ${description}.`))
+  res.json({ error: status === 500 ? 'server_error' : 'invalid_request', error_description: description })
+}

@@ -1,0 +1,62 @@
+import {
+  authorizeEndpoint,
+  createAat,
+  dcrEndpoint,
+  introspectionEndpoint,
+  revocationEndpoint,
+  tokenEndpoint,
+  wellKnown,
+} from 'express-aat'
+
+/**
+ * Everything that turns the shop into an OAuth authorization server. Copy it, and change the scopes and `resolveUser`.
+ * @param {import('express').Express} app with its session middleware in place
+ * @param {{ issuer: string, secret: string | undefined, backendSecret: string }} settings
+ */
+export function addAuth(app, { issuer, secret, backendSecret }) {
+  const scopes = { 'orders:read': 'See your orders', 'orders:write': 'Place orders in your name' }
+  const defaultScopes = ['orders:read']
+
+  const aat = createAat({
+    issuer,
+    secrets: [secret],
+    resources: {
+      [`${issuer}/api`]: { name: 'Teapot & Co.', scopes, defaultScopes },
+      [`${issuer}/mcp`]: { name: 'Teapot & Co. (MCP)', scopes, defaultScopes },
+    },
+    defaultResource: `${issuer}/api`,
+    clients: [
+      {
+        clientId: 'shop-backend',
+        clientSecret: backendSecret,
+        grantTypes: ['client_credentials'],
+        scopes: ['orders:read'],
+        introspects: [`${issuer}/api`, `${issuer}/mcp`],
+      },
+    ],
+    localhostAnyPort: true, // MCP clients listen on http://localhost with a port of the moment
+    corsOrigins: '*', // clients that live in other people's web pages
+  })
+
+  app.use(wellKnown(aat))
+  app.use(
+    '/oauth/authorize',
+    authorizeEndpoint(aat, {
+      signInUrl: '/sign-in',
+      resolveUser: (req) =>
+        req.session.user && {
+          subject: req.session.user.id,
+          authTime: req.session.user.signedInAt,
+          displayName: req.session.user.name,
+        },
+    }),
+  )
+  app.use('/oauth/token', tokenEndpoint(aat))
+  app.use('/oauth/revoke', revocationEndpoint(aat))
+  app.use('/oauth/introspect', introspectionEndpoint(aat))
+  app.use(
+    '/oauth/register',
+    dcrEndpoint(aat, { allow: 'anyone', rateLimit: { windowSeconds: 60, limit: 300 } }),
+  )
+  return aat
+}

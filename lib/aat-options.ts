@@ -1,0 +1,215 @@
+import {
+  type ClientOptions,
+  clientOptions,
+  type RefreshTokenOptions,
+  refreshTokenShape,
+  secretOf,
+} from './client-options.ts'
+import type { IssuanceHooks } from './grants/grant-type.ts'
+import type { EndpointName } from './http/aat.ts'
+import { algorithms, type SigningAlgorithm } from './protocol/jwa.ts'
+import {
+  type Check,
+  callback,
+  either,
+  flag,
+  listOf,
+  object,
+  oneOf,
+  optional,
+  text,
+  verified,
+  whole,
+} from './protocol/options.ts'
+import { type Random, systemRandom } from './protocol/random.ts'
+import { type ResourceOptions, resourcesOption } from './protocol/resource-options.ts'
+import { problemOfPublishedUrl } from './protocol/resource-uri.ts'
+import { type Clock, type Every, systemClock, systemEvery } from './protocol/time.ts'
+import type { Stores } from './stores/ports.ts'
+
+export interface KeyOptions {
+  /** Default `ES256`. */
+  alg?: SigningAlgorithm
+  /** Modulus for RS256 and PS256 (default 2048; 2048, 3072 or 4096). */
+  rsaBits?: number
+  /** Seconds that a key signs before its successor (default 2,592,000 = 30 days). */
+  rotationInterval?: number
+  /** Seconds that a key is published before it signs (default 86,400 = 24 h). */
+  publishBefore?: number
+  /** Seconds that the JWK Set may be cached (default 300). */
+  jwksMaxAge?: number
+  /** Seconds: the longest cache of a verifier to plan for (default 600). */
+  verifierCache?: number
+  /** Seconds by which clocks of instances and verifiers may differ, for the schedule (default 60). */
+  clockTolerance?: number
+}
+
+/** Dangers that production is refused for, unless they are named in `allowInProduction`. */
+export type ProductionDanger = 'memory-stores' | 'generated-secret' | 'http-issuer'
+
+export interface AatOptions {
+  /** The issuer identifier: an https URL without query and fragment (http on loopback). Never taken from a request. */
+  issuer: string
+  /** Secrets of at least 32 characters, newest first; default one that is made up at start. `undefined` entries are left out. */
+  secrets?: (string | undefined)[]
+  /** Default in memory. */
+  stores?: Stores
+  /** What tokens are for, by URL. */
+  resources: Record<string, ResourceOptions>
+  /** For requests that name no resource; default the only one. */
+  defaultResource?: string
+  clients?: ClientOptions[]
+  refreshTokens?: RefreshTokenOptions & {
+    /** Seconds in which a spent token's immediate successor is given again (default 10, 0 to 60). */
+    grace?: number
+    /** Allows `keep` for clients without a secret, against RFC 9700 §2.2.2. */
+    dangerouslyKeepForPublicClients?: boolean
+  }
+  /** Seconds that an authorization code lives (default 60, 1 to 600). */
+  codeLifetime?: number
+  /** Seconds that a user has for signing in and deciding (default 600). */
+  authorizationLifetime?: number
+  /** Seconds for which a consent is remembered (default 7,776,000 = 90 days; 0: never). */
+  consentLifetime?: number
+  keys?: KeyOptions
+  /** Where the endpoints are, as paths on the issuer's origin. */
+  endpoints?: Partial<Record<EndpointName, string>>
+  /** Custom claims for access tokens; cannot set registered ones. At most 1,000 characters of JSON. */
+  claims?: NonNullable<IssuanceHooks['claims']>
+  /** Asked before every token of a user; false refuses with `invalid_grant`. */
+  isSubjectActive?: NonNullable<IssuanceHooks['isSubjectActive']>
+  /** Who may read token, registration and revocation answers across origins: exact origins, or `'*'` (default nobody). */
+  corsOrigins?: '*' | string[]
+  /** Let `http://localhost` redirect URIs vary their port like 127.0.0.1 and [::1] (default false; MCP clients want true). */
+  localhostAnyPort?: boolean
+  /** Private-use URI schemes without a dot that clients may register, for example `['cursor']`. */
+  privateUseSchemes?: string[]
+  /** Seconds that verifiers here allow clocks to differ (default 5, 0 to 60). */
+  clockTolerance?: number
+  /** Dangers that are wanted even with `NODE_ENV=production`. */
+  allowInProduction?: ProductionDanger[]
+  /** Seconds since the epoch; default the machine's clock. For tests. */
+  clock?: Clock
+  /** Default the machine's. For tests. */
+  random?: Random
+  /** Timers of the background work. For tests. */
+  every?: Every
+}
+
+const DAY = 86_400
+const LONGEST = 2 ** 31
+const url: Check<string> = verified(problemOfPublishedUrl)
+const seconds = (min: number, max: number) => whole('seconds', min, max)
+
+const endpointPath: Check<string> = text({
+  max: 512,
+  pattern: /^(?:\/[A-Za-z0-9\-._~]+)+$/,
+  what: 'an absolute path of letters, digits and - . _ ~ without a trailing slash, like /oauth/token',
+})
+
+/** What is checked of each option, and the defaults. */
+export const aatOptionsShape = {
+  issuer: url,
+  secrets: optional(listOf(optional(secretOf(32)), { max: 8 }), []),
+  stores: optional(
+    verified<Stores>((value) =>
+      typeof (value as Stores | null)?.grants?.refresh === 'function'
+        ? undefined
+        : 'must be memoryStores() or redisStores(…)',
+    ),
+  ),
+  resources: resourcesOption,
+  defaultResource: optional(text()),
+  clients: optional(listOf(clientOptions, { max: 10_000 }), []),
+  refreshTokens: optional(
+    object({
+      ...refreshTokenShape,
+      grace: optional(seconds(0, 60), 10),
+      dangerouslyKeepForPublicClients: optional(flag, false),
+    }),
+    {
+      issuance: undefined,
+      lifetime: undefined,
+      absoluteLifetime: undefined,
+      grace: 10,
+      dangerouslyKeepForPublicClients: false,
+    },
+  ),
+  codeLifetime: optional(seconds(1, 600), 60),
+  authorizationLifetime: optional(seconds(30, 3600), 600),
+  consentLifetime: optional(seconds(0, LONGEST), 90 * DAY),
+  keys: optional(
+    object({
+      alg: optional(oneOf(...(Object.keys(algorithms) as SigningAlgorithm[])), 'ES256'),
+      rsaBits: optional(
+        verified<number>((value) =>
+          [2048, 3072, 4096].includes(value as number) ? undefined : 'must be 2048, 3072 or 4096',
+        ),
+        2048,
+      ),
+      rotationInterval: optional(seconds(1, LONGEST), 30 * DAY),
+      publishBefore: optional(seconds(0, LONGEST), DAY),
+      jwksMaxAge: optional(seconds(0, DAY), 300),
+      verifierCache: optional(seconds(0, 30 * DAY), 600),
+      clockTolerance: optional(seconds(0, 3600), 60),
+    }),
+    {
+      alg: 'ES256' as SigningAlgorithm,
+      rsaBits: 2048,
+      rotationInterval: 30 * DAY,
+      publishBefore: DAY,
+      jwksMaxAge: 300,
+      verifierCache: 600,
+      clockTolerance: 60,
+    },
+  ),
+  endpoints: optional(
+    object({
+      authorization: optional(endpointPath),
+      token: optional(endpointPath),
+      revocation: optional(endpointPath),
+      introspection: optional(endpointPath),
+      registration: optional(endpointPath),
+      jwks: optional(endpointPath),
+    }),
+    {
+      authorization: undefined,
+      token: undefined,
+      revocation: undefined,
+      introspection: undefined,
+      registration: undefined,
+      jwks: undefined,
+    },
+  ),
+  claims: optional(callback<NonNullable<IssuanceHooks['claims']>>()),
+  isSubjectActive: optional(callback<NonNullable<IssuanceHooks['isSubjectActive']>>()),
+  corsOrigins: optional(
+    either((value) => typeof value === 'string', oneOf('*'), listOf(verified<string>(problemOfOrigin))),
+    [],
+  ),
+  localhostAnyPort: optional(flag, false),
+  privateUseSchemes: optional(
+    listOf(
+      text({
+        max: 64,
+        pattern: /^[a-z][a-z0-9+.-]*$/,
+        what: 'a lower-case URI scheme without colon, like cursor',
+      }),
+    ),
+    [],
+  ),
+  clockTolerance: optional(seconds(0, 60), 5),
+  allowInProduction: optional(listOf(oneOf('memory-stores', 'generated-secret', 'http-issuer')), []),
+  clock: optional(callback<Clock>(), systemClock),
+  random: optional(callback<Random>(), systemRandom),
+  every: optional(callback<Every>(), systemEvery),
+}
+
+/** The options once they are checked, with their defaults. */
+export type CheckedOptions = { [K in keyof typeof aatOptionsShape]: ReturnType<(typeof aatOptionsShape)[K]> }
+
+function problemOfOrigin(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !URL.canParse(value) || new URL(value).origin !== value)
+    return 'must be an origin like https://app.example.com, without a path or slash'
+  return undefined
+}

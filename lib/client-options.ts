@@ -1,0 +1,200 @@
+import { assertionAlgorithms } from './clients/client-assertion.ts'
+import { authenticationMethods } from './clients/client-credentials.ts'
+import { problemOfClientJwks } from './clients/client-jwks.ts'
+import { sha256 } from './protocol/digest.ts'
+import {
+  type Check,
+  either,
+  flag,
+  listOf,
+  object,
+  oneOf,
+  optional,
+  text,
+  verified,
+  whole,
+} from './protocol/options.ts'
+import { judgeRedirectUri, type RedirectUriRules } from './protocol/redirect-uri.ts'
+import type { ResourceCatalogue } from './protocol/resource.ts'
+import type { Client, ClientAuthenticationMethod, RefreshPolicy } from './stores/ports.ts'
+
+/** How refresh tokens are issued and how long they live. */
+export interface RefreshTokenOptions {
+  /**
+   * `keep`: the same token until it expires; `rotate`: a new token at each refresh, the expiry unchanged (default);
+   * `rotate-and-reset`: a new token and a new expiry.
+   */
+  issuance?: 'keep' | 'rotate' | 'rotate-and-reset'
+  /** Seconds (default 2,592,000 = 30 days). */
+  lifetime?: number
+  /** Seconds: nothing that descends from an authorization outlives it, access tokens included (default no cap). */
+  absoluteLifetime?: number
+}
+
+/** A client that the app vouches for. */
+export interface ClientOptions {
+  clientId: string
+  /** One secret, or several while they rotate, newest first; at least 16 characters each. */
+  clientSecret?: string | string[]
+  /** Default `client_secret_basic` with a secret, `private_key_jwt` with `jwks`, else `none`. */
+  tokenEndpointAuthMethod?: ClientAuthenticationMethod
+  /** Public keys, for `private_key_jwt`. */
+  jwks?: { keys: Record<string, unknown>[] }
+  /** The one algorithm of its assertions. */
+  tokenEndpointAuthSigningAlg?: string
+  name?: string
+  redirectUris?: string[]
+  applicationType?: 'web' | 'native'
+  /** Default `authorization_code` and `refresh_token` with redirect URIs, else `client_credentials`. */
+  grantTypes?: ('authorization_code' | 'refresh_token' | 'client_credentials')[]
+  /** The most that it may ever get (default every scope). */
+  scopes?: string[]
+  /** What it gets without asking (default the resource's). */
+  defaultScopes?: string[]
+  /** Seconds; may only shorten the resource's. */
+  accessTokenLifetime?: number
+  refreshTokens?: RefreshTokenOptions
+  /** No consent page: the client is a part of the app itself. */
+  firstParty?: boolean
+  /** Resources whose tokens it may introspect, as their server. */
+  introspects?: string[]
+}
+
+export const refreshTokenShape = {
+  issuance: optional(oneOf('keep', 'rotate', 'rotate-and-reset')),
+  lifetime: optional(whole('seconds', 1, 2 ** 31)),
+  absoluteLifetime: optional(whole('seconds', 1, 2 ** 31)),
+}
+
+/** What is checked of each client. */
+export const clientOptions = object({
+  clientId: verified<string>((value) =>
+    typeof value === 'string' &&
+    value !== '' &&
+    value.length <= 255 &&
+    !/\p{Cc}/u.test(value) &&
+    !value.startsWith('dcr_') &&
+    !/^https?:/.test(value)
+      ? undefined
+      : 'must be 1 to 255 characters without control characters, and not begin with dcr_ or http(s):',
+  ),
+  clientSecret: optional(either(Array.isArray, listOf(secretOf(16), { min: 1, max: 5 }), secretOf(16))),
+  tokenEndpointAuthMethod: optional(oneOf(...authenticationMethods)),
+  jwks: optional(verified<NonNullable<Client['jwks']>>(problemOfClientJwks)),
+  tokenEndpointAuthSigningAlg: optional(oneOf(...assertionAlgorithms)),
+  name: optional(text({ max: 200 })),
+  redirectUris: optional(listOf(text(), { max: 50 }), []),
+  applicationType: optional(oneOf('web', 'native')),
+  grantTypes: optional(
+    listOf(oneOf('authorization_code', 'refresh_token', 'client_credentials'), { min: 1 }),
+  ),
+  scopes: optional(listOf(text({ max: 128 }))),
+  defaultScopes: optional(listOf(text({ max: 128 }))),
+  accessTokenLifetime: optional(whole('seconds', 1, 86_400)),
+  refreshTokens: optional(object(refreshTokenShape)),
+  firstParty: optional(flag, false),
+  introspects: optional(listOf(text())),
+})
+
+export function secretOf(min: number): Check<string> {
+  return verified((value) =>
+    typeof value === 'string' && value.length >= min && value.length <= 1024
+      ? undefined
+      : `must be a string of at least ${min} characters`,
+  )
+}
+
+/** The policy in force: what is given, else what stands above it. */
+export function refreshPolicyOf(
+  given: RefreshTokenOptions | { [K in keyof RefreshTokenOptions]: RefreshTokenOptions[K] | undefined },
+  fallback: RefreshPolicy,
+): RefreshPolicy {
+  const absoluteLifetime = given.absoluteLifetime ?? fallback.absoluteLifetime
+  return {
+    issuance: given.issuance ?? fallback.issuance,
+    lifetime: given.lifetime ?? fallback.lifetime,
+    ...(absoluteLifetime !== undefined && { absoluteLifetime }),
+  }
+}
+
+/** What the rest of the configuration says about its clients. */
+interface ClientRules extends RedirectUriRules {
+  readonly refreshTokens: { readonly dangerouslyKeepForPublicClients: boolean }
+}
+
+/** The client record that the options of one come to; reports what does not fit together. */
+export function clientOf(
+  given: ReturnType<typeof clientOptions>,
+  where: string,
+  options: ClientRules,
+  resources: ResourceCatalogue,
+  serverPolicy: RefreshPolicy,
+  report: (problem: string) => void,
+): Client {
+  const secretHashes = [given.clientSecret ?? []].flat().map((secret) => sha256(secret))
+  const method =
+    given.tokenEndpointAuthMethod ??
+    (secretHashes.length > 0 ? 'client_secret_basic' : given.jwks !== undefined ? 'private_key_jwt' : 'none')
+  const grantTypes =
+    given.grantTypes ??
+    (given.redirectUris.length > 0 ? ['authorization_code', 'refresh_token'] : ['client_credentials'])
+  const refreshPolicy = refreshPolicyOf(given.refreshTokens ?? {}, serverPolicy)
+
+  if (method.startsWith('client_secret') && secretHashes.length === 0)
+    report(`${where}.clientSecret is missing for ${method}`)
+  if (!method.startsWith('client_secret') && secretHashes.length > 0)
+    report(`${where}.clientSecret is not used by ${method}`)
+  if (method === 'private_key_jwt' && given.jwks === undefined)
+    report(`${where}.jwks is missing for private_key_jwt`)
+  if (method === 'none' && grantTypes.includes('client_credentials'))
+    report(`${where}: client_credentials needs a client that authenticates: add clientSecret or jwks`)
+  if (grantTypes.includes('authorization_code') && given.redirectUris.length === 0)
+    report(`${where}.redirectUris is missing for authorization_code`)
+  if (
+    method === 'none' &&
+    grantTypes.includes('refresh_token') &&
+    refreshPolicy.issuance === 'keep' &&
+    !options.refreshTokens.dangerouslyKeepForPublicClients
+  ) {
+    report(
+      `${where}: refresh tokens that are kept are refused for a client without a secret, since a stolen one would never be noticed (RFC 9700 section 2.2.2); use issuance 'rotate', or refreshTokens.dangerouslyKeepForPublicClients`,
+    )
+  }
+  const knownScopes = new Set([...resources.all.values()].flatMap((resource) => [...resource.scopes.keys()]))
+  for (const scope of [...(given.scopes ?? []), ...(given.defaultScopes ?? [])])
+    if (!knownScopes.has(scope))
+      report(`${where} names the scope ${JSON.stringify(scope)}, which no resource has`)
+  for (const resource of given.introspects ?? [])
+    if (!resources.all.has(resource))
+      report(`${where}.introspects names ${JSON.stringify(resource)}, which is not one of resources`)
+  const kinds = given.redirectUris.map((uri, index) => {
+    const judged = judgeRedirectUri(uri, options)
+    if ('problem' in judged) report(`${where}.redirectUris[${index}] ${judged.problem}`)
+    return 'kind' in judged ? judged.kind : 'https'
+  })
+  const applicationType = given.applicationType ?? (kinds.some((kind) => kind !== 'https') ? 'native' : 'web')
+  if (applicationType === 'web' && kinds.some((kind) => kind !== 'https'))
+    report(`${where}.redirectUris must be https where applicationType is web`)
+
+  return {
+    id: given.clientId,
+    origin: 'configuration',
+    applicationType,
+    redirectUris: given.redirectUris,
+    grantTypes,
+    authenticationMethod: method,
+    secretHashes,
+    createdAt: 0,
+    refreshPolicy,
+    firstParty: given.firstParty,
+    ...(given.name !== undefined && { name: given.name }),
+    ...(given.jwks !== undefined && { jwks: given.jwks }),
+    ...(given.tokenEndpointAuthSigningAlg !== undefined && {
+      assertionAlg: given.tokenEndpointAuthSigningAlg,
+    }),
+    ...(given.scopes !== undefined && { allowedScope: given.scopes }),
+    ...(given.defaultScopes !== undefined && { defaultScope: given.defaultScopes }),
+    ...(given.accessTokenLifetime !== undefined && { accessTokenLifetime: given.accessTokenLifetime }),
+    ...(given.introspects !== undefined && { introspects: given.introspects }),
+  }
+}

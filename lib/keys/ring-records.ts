@@ -1,0 +1,118 @@
+import { generateKeyPair, type KeyObject } from 'node:crypto'
+import { promisify } from 'node:util'
+import { calculateJwkThumbprint, exportJWK } from 'jose'
+import type { DerivedKeys } from '../protocol/derived-keys.ts'
+import { isObject } from '../protocol/encoding.ts'
+import type { Emit } from '../protocol/events.ts'
+import { algorithms, type SigningAlgorithm } from '../protocol/jwa.ts'
+import { StoreUnavailable } from '../protocol/oauth-error.ts'
+import type { Random } from '../protocol/random.ts'
+import type { NumericDate } from '../protocol/time.ts'
+import type { KeyRecord } from '../stores/ports.ts'
+import { plannedTimes, type RingTimes } from './schedule.ts'
+import { type BareRecord, openRecord, sealRecord } from './sealing.ts'
+
+const generate = promisify(generateKeyPair)
+
+export interface RingRecordsOptions {
+  readonly issuer: string
+  readonly alg: SigningAlgorithm
+  readonly rsaBits: number
+  readonly times: RingTimes
+  /** Newest first. */
+  readonly secrets: readonly [DerivedKeys, ...DerivedKeys[]]
+  readonly random: Random
+  readonly emit: Emit
+}
+
+/** Makes, opens and rewrites the records of the ring; what seals them is known only here. */
+export function ringRecords({ issuer, alg, rsaBits, times, secrets, random, emit }: RingRecordsOptions) {
+  /** Records are immutable and opened once each. */
+  const opened = new WeakMap<KeyRecord, ReturnType<typeof openRecord>>()
+  const reported = new Set<string>()
+
+  function open(record: KeyRecord): ReturnType<typeof openRecord> {
+    if (!isObject(record)) return 'tampered'
+    const known = opened.get(record)
+    if (known !== undefined) return known
+    const result = openRecord(record, issuer, secrets)
+    opened.set(record, result)
+    if (result === 'tampered' && reported.size < 64 && !reported.has(record.kid)) {
+      reported.add(record.kid)
+      emit('ring.unusable', {
+        reason: `signing key ${/^[\w-]{1,64}$/.test(record.kid) ? record.kid : '(no kid)'} is not as it was written: its record was changed in the store; it is left out`,
+      })
+    }
+    return result
+  }
+
+  /** The private half, where it is there and ours. */
+  function privateKeyOf(record: KeyRecord): KeyObject | undefined {
+    const result = open(record)
+    return typeof result === 'string' ? undefined : result.privateKey
+  }
+
+  /** A new key that will activate at a moment. */
+  async function create(activatesAt: NumericDate, now: NumericDate): Promise<KeyRecord> {
+    const { publicKey, privateKey } = await generateFor(alg, rsaBits)
+    const publicJwk = (await exportJWK(publicKey)) as Record<string, string>
+    const bare = {
+      kid: await calculateJwkThumbprint(publicJwk),
+      alg,
+      publicJwk,
+      createdAt: now,
+      activatesAt,
+      ...plannedTimes(activatesAt, times),
+    }
+    return sealRecord(bare, privateKey, issuer, secrets[0], random)
+  }
+
+  /** A record with other times, sealed anew since its seal and proof bind them. */
+  function rewritten(
+    record: KeyRecord,
+    changes: Partial<BareRecord>,
+    privateKey = privateKeyOf(record),
+  ): KeyRecord {
+    const { sealed: _sealed, proof: _proof, ...bare } = record
+    return sealRecord({ ...bare, ...changes }, privateKey, issuer, secrets[0], random)
+  }
+
+  /** A record without its private half. */
+  function withoutPrivateHalf(record: KeyRecord, changes: Partial<BareRecord> = {}): KeyRecord {
+    const { sealed: _destroyed, proof: _proof, ...bare } = record
+    return sealRecord({ ...bare, ...changes }, undefined, issuer, secrets[0], random)
+  }
+
+  /**
+   * The records that were written by us. With a wrong secret there is no ring at all: never a competing key beside
+   * one that exists.
+   */
+  function ours(keys: readonly KeyRecord[]): KeyRecord[] {
+    const missing = keys.filter((key) => open(key) === 'no_secret').map((key) => key.proof.secretId)
+    if (missing.length > 0) {
+      throw new StoreUnavailable(
+        `the key ring in the store is sealed with a secret that is not configured here (${[...new Set(missing)].join(', ')}); add the old secret to the end of "secrets"`,
+      )
+    }
+    return keys.filter((key) => open(key) !== 'tampered')
+  }
+
+  /** Is a record sealed with another secret than the newest? Secrets rotate in three deploys; the second one re-seals. */
+  function isSealedByOlder(record: KeyRecord): boolean {
+    return record.proof.secretId !== secrets[0].id
+  }
+
+  return { create, rewritten, withoutPrivateHalf, privateKeyOf, ours, isSealedByOlder }
+}
+
+export type RingRecords = ReturnType<typeof ringRecords>
+
+async function generateFor(
+  alg: SigningAlgorithm,
+  rsaBits: number,
+): Promise<{ publicKey: KeyObject; privateKey: KeyObject }> {
+  const algorithm = algorithms[alg]
+  if (algorithm.keyType === 'ec') return generate('ec', { namedCurve: algorithm.curve })
+  if (algorithm.keyType === 'rsa') return generate('rsa', { modulusLength: rsaBits })
+  return generate('ed25519')
+}
