@@ -38,37 +38,37 @@ const common = {
 /** @type {import('jest').Config} */
 export default {
   maxWorkers: 2,
+  // Read here only: jest ignores it inside of projects. A limit on hanging, not on speed.
+  testTimeout: 60_000,
   projects: [
     {
       ...common,
       displayName: 'express5',
+      globals: { EXPRESS_MAJOR: 5 },
       testMatch: ['<rootDir>/__tests__/**/*.test.ts'],
       testPathIgnorePatterns: ['<rootDir>/__tests__/browser/', '<rootDir>/__tests__/package/'],
-      testTimeout: 20_000,
     },
     {
       ...common,
       displayName: 'express4',
+      globals: { EXPRESS_MAJOR: 4 },
       testMatch: ['<rootDir>/__tests__/mount/**/*.test.ts'],
       moduleNameMapper: {
         ...common.moduleNameMapper,
         '^express$': '<rootDir>/node_modules/express4/index.js',
         '^express/package.json$': '<rootDir>/node_modules/express4/package.json',
       },
-      testTimeout: 20_000,
     },
     {
       ...common,
       displayName: 'package',
       testMatch: ['<rootDir>/__tests__/package/**/*.test.ts'],
-      testTimeout: 240_000,
     },
     {
       ...common,
       displayName: 'browser',
       testMatch: ['<rootDir>/__tests__/browser/**/*.test.ts'],
       globalSetup: '<rootDir>/scripts/ensure-chromium.js',
-      testTimeout: 60_000,
     },
   ],
 }

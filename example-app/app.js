@@ -26,6 +26,7 @@ export function createShop({ issuer, secret, backendSecret = DEMO_BACKEND_SECRET
   app.set('trust proxy', 'loopback')
 
   // ── the shop as it was ──────────────────────────────────────────────────────────────────────────────────────
+  app.use(pageHeaders)
   app.use(express.static(join(import.meta.dirname, 'public'), { index: false }))
   app.use(sessions({ secure: issuer.startsWith('https:') }))
 
@@ -35,7 +36,6 @@ export function createShop({ issuer, secret, backendSecret = DEMO_BACKEND_SECRET
   app.use('/mcp', mcp(aat, orders))
 
   // ── pages ───────────────────────────────────────────────────────────────────────────────────────────────────
-  app.use(pageHeaders)
   app.get(['/', '/products', '/sign-in'], sameOriginAs(issuer))
   app.use(signIn())
   const demoSecret = backendSecret === DEMO_BACKEND_SECRET ? backendSecret : undefined

@@ -143,7 +143,7 @@ export function homePage({ issuer, demoSecret = '$SHOP_BACKEND_SECRET', demo }) 
   ]
   const content = html`<section class="hero">
 <h1>This shop is now an OAuth server</h1>
-<p class="lead">Teapot &amp; Co. is a plain Express app with its own users and sign-in. <code>express-aat</code> was mounted on it, in one short file. Now apps and AI agents can ask its users for access, and its API takes signed tokens that expire, rotate and can be revoked.</p>
+<p class="lead">Teapot &amp; Co. is a plain Express app with its own users and sign-in. <code>express-aat</code> was mounted on it, in one short file. Now apps and AI agents can ask its users for access, and get <em>authorized access tokens</em> (AATs) for its API: signed, short-lived, refreshed, and revoked at once where that is needed.</p>
 </section>
 
 <section id="tour" aria-labelledby="tour-title" data-issuer="${issuer}">
@@ -151,7 +151,7 @@ export function homePage({ issuer, demoSecret = '$SHOP_BACKEND_SECRET', demo }) 
 ${
   demo
     ? html`<p>Your browser plays a client that has never been here: it finds its way, registers, asks you to sign in and to agree, gets tokens and uses them. Then it plays a thief, and is caught. Every request is a real one.</p>
-<noscript><p class="alert">The tour needs JavaScript. The sign-in and the consent page that it leads to do not.</p></noscript>
+<p class="alert without-script">The tour needs JavaScript. The sign-in and the consent page that it leads to do not.</p>
 <div class="actions"><button id="run" class="main big" type="button" hidden>Run the whole flow</button> <button id="reset" type="button" hidden>Start over</button></div>
 <p id="elsewhere" class="alert" hidden></p>
 <ol id="steps" class="steps"></ol>
@@ -164,10 +164,10 @@ ${
 <h2 id="own-title">Try it with your own client</h2>
 <h3>An MCP client</h3>
 <p>Give it this server. It registers itself, opens a browser for you to sign in, and asks again when it first wants to place an order.</p>
-<div class="snippet"><pre id="mcp-config" tabindex="0" role="region" aria-label="MCP client configuration">${mcpConfig}</pre><button type="button" data-copy="mcp-config" hidden>Copy</button></div>
+<div class="snippet"><pre id="mcp-config" tabindex="0" role="group" aria-label="MCP client configuration">${mcpConfig}</pre><button type="button" data-copy="mcp-config" hidden>Copy</button></div>
 <h3>A backend</h3>
 <p>The client <code>shop-backend</code> stands in the configuration and gets tokens of its own, without a user.</p>
-<div class="snippet"><pre id="curl" tabindex="0" role="region" aria-label="Command for a backend's token">${curl}</pre><button type="button" data-copy="curl" hidden>Copy</button></div>
+<div class="snippet"><pre id="curl" tabindex="0" role="group" aria-label="Command for a backend's token">${curl}</pre><button type="button" data-copy="curl" hidden>Copy</button></div>
 <h3>Anything else</h3>
 <ul class="links">
 ${documents.map(([path, what]) => html`<li><a href="${path}"><code>${path}</code></a> <span>${what}</span></li>\n`)}</ul>
@@ -177,7 +177,7 @@ ${documents.map(([path, what]) => html`<li><a href="${path}"><code>${path}</code
 <h2 id="code-title">The code that does it</h2>
 <p>All that was added to the shop to make it an authorization server is <code>example-app/auth.js</code>. A route is protected by one line: <code>app.get('/api/orders', requireAat(aat, { scope: 'orders:read' }), …)</code></p>
 <details><summary>Show <code>auth.js</code></summary>
-<div class="snippet"><pre id="auth-source" tabindex="0" role="region" aria-label="auth.js">${authSource}</pre><button type="button" data-copy="auth-source" hidden>Copy</button></div>
+<div class="snippet"><pre id="auth-source" tabindex="0" role="group" aria-label="auth.js">${authSource}</pre><button type="button" data-copy="auth-source" hidden>Copy</button></div>
 </details>
 </section>`
   return { title: 'An Express app with OAuth', content, script: true }

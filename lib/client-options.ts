@@ -96,12 +96,15 @@ export const clientOptions = object({
   introspects: optional(listOf(text())),
 })
 
+/** Nothing of the value is repeated: one that is too short may be a secret all the same. */
 export function secretOf(min: number): Check<string> {
-  return verified((value) =>
-    typeof value === 'string' && value.length >= min && value.length <= 1024
-      ? undefined
-      : `must be a string of at least ${min} characters`,
-  )
+  return (value, path, report) => {
+    if (typeof value !== 'string' || value.length < min || value.length > 1024)
+      report(
+        `${path} must be a string of ${min} to 1024 characters, not ${typeof value === 'string' ? `one of ${value.length}` : `of type ${typeof value}`}`,
+      )
+    return value as string
+  }
 }
 
 /** The policy in force: what is given, else what stands above it. */

@@ -10,12 +10,13 @@ import type { GrantType, GrantTypeOptions } from './grants/grant-type.ts'
 import { refreshTokenGrant } from './grants/refresh-token-grant.ts'
 import { type Aat, attachParts, type RevocationTarget } from './http/aat.ts'
 import { createKeyRing } from './keys/key-ring.ts'
-import { type AatEvents, createEventHub, type Emit } from './protocol/events.ts'
+import { createEventHub } from './protocol/events.ts'
 import { createEndGrant } from './revocation/end-grant.ts'
 import { createRevocationLog } from './revocation/revocation-log.ts'
 import { authorizationCodes } from './tokens/authorization-code.ts'
 import { createMint } from './tokens/mint.ts'
 import { refreshTokens as refreshTokensOf } from './tokens/refresh-token.ts'
+import { warnOfUnheardFaults } from './unheard-faults.ts'
 
 /** Seconds between looks at the ring and the revocation log in the store. */
 const TICK = 1
@@ -231,21 +232,4 @@ export function createAat(options: AatOptions): Aat {
     privateUseSchemes: configuration.privateUseSchemes,
   })
   return aat
-}
-
-/** Faults that nobody listens to are warnings of the process, so that they are never silent; without any detail of theirs. */
-function warnOfUnheardFaults(hub: ReturnType<typeof createEventHub>): Emit {
-  return (name, detail) => {
-    const heard = hub.emit(name, detail)
-    if (heard || (name !== 'fault' && name !== 'ring.unusable')) return heard
-    const { where, reference, error, reason } = detail as Partial<
-      AatEvents['fault'] & AatEvents['ring.unusable']
-    >
-    const what =
-      name === 'fault'
-        ? `a fault in ${where} (reference ${reference}): ${error instanceof Error ? error.name : typeof error}`
-        : `the key ring is unusable: ${reason}`
-    process.emitWarning(`express-aat: ${what}; listen to '${name}' events for more`)
-    return heard
-  }
 }

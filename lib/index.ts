@@ -2,11 +2,8 @@ export type { AatOptions, KeyOptions, ProductionDanger } from './aat-options.ts'
 export type { SignedInUser } from './authorization/user.ts'
 export type { ClientOptions, RefreshTokenOptions } from './client-options.ts'
 export { createAat } from './create-aat.ts'
-export {
-  type AuthorizeEndpointOptions,
-  authorizeEndpoint,
-  type SignInContext,
-} from './endpoints/authorize-endpoint.ts'
+export type { AuthorizeEndpointOptions, SignInContext } from './endpoints/authorize-answers.ts'
+export { authorizeEndpoint } from './endpoints/authorize-endpoint.ts'
 export { type DcrEndpointOptions, dcrEndpoint } from './endpoints/dcr-endpoint.ts'
 export {
   type IntrospectionEndpointOptions,
@@ -28,7 +25,7 @@ export type { Aat, ClientSummary, EndpointName, GrantSummary, RevocationTarget }
 export type { ConsentView } from './http/pages/consent-page.ts'
 export type { ErrorView } from './http/pages/error-page.ts'
 export type { RateLimitOptions } from './http/rate-limit.ts'
-export type { KeyStatus } from './keys/key-ring.ts'
+export type { KeyStatus } from './keys/ring-status.ts'
 export type { AatEvent, AatEventName, AatEvents, AatListener } from './protocol/events.ts'
 export type { SigningAlgorithm } from './protocol/jwa.ts'
 export { OAuthError, type OAuthErrorCode } from './protocol/oauth-error.ts'

@@ -1,19 +1,23 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type BrowserContext, chromium } from 'playwright-core'
+import { type BrowserContext, type BrowserContextOptions, chromium } from 'playwright-core'
 
 export interface Launched {
   readonly context: BrowserContext
   close(): Promise<void>
 }
 
-/** Starts chromium headless with a profile of its own; `close()` also removes the profile. */
-export async function launchChromium(): Promise<Launched> {
+/**
+ * Starts chromium headless with a profile of its own; `close()` also removes the profile.
+ * @param options for example `colorScheme`, `viewport`, `javaScriptEnabled`
+ */
+export async function launchChromium(options: BrowserContextOptions = {}): Promise<Launched> {
   const executablePath = process.env.CHROMIUM
   if (executablePath === undefined) throw new Error('CHROMIUM is not set: run `npm run test:browser`')
   const profile = await mkdtemp(join(tmpdir(), 'express-aat-browser-'))
   const context = await chromium.launchPersistentContext(profile, {
+    ...options,
     executablePath,
     headless: true,
     chromiumSandbox: false,

@@ -640,6 +640,16 @@ export function grantStoreContract(make: StoresFactory): void {
       })
     })
 
+    test('what an answer says of the end holds: a retry under a longer lifetime prolongs, too', async () => {
+      const family = await open()
+      at(95)
+      await refresh(family, 0)
+      const longer = { policy: { ...ROTATE, lifetime: 400 } }
+      expect(await limits(family, 0, longer)).toMatchObject({ expiresAt: T + 400 })
+      at(399)
+      expect((await refresh(family, 1, longer)).outcome).toBe('rotated')
+    })
+
     test('switch keep → rotate: the next refresh rotates, the end is unchanged', async () => {
       const family = await open(KEEP)
       at(30)

@@ -1,4 +1,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { type OAuthClientProvider, UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js'
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import type { OAuthClientInformationMixed, OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js'
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
+import { Browser } from '../support/world.ts'
 import { type Shop, startShop } from './start-shop.ts'
 
 let shop: Shop
@@ -103,4 +109,69 @@ test('what is not POST, and what is not JSON, is refused in words', async () => 
     body: '{"jsonrpc"',
   })
   expect(broken.status).toBe(400)
+})
+
+test('the MCP SDK’s client: registers, signs in, reads, and steps up to place an order', async () => {
+  const redirectUri = 'http://localhost:33418/callback'
+  const asked: URL[] = []
+  let information: OAuthClientInformationMixed | undefined
+  let tokens: OAuthTokens | undefined
+  let verifier = ''
+  const program: OAuthClientProvider = {
+    redirectUrl: redirectUri,
+    // Without refresh tokens: with one, this client answers a step-up by refreshing, which cannot give it more scope.
+    clientMetadata: {
+      client_name: 'An assistant',
+      redirect_uris: [redirectUri],
+      grant_types: ['authorization_code'],
+      token_endpoint_auth_method: 'none',
+    },
+    clientInformation: () => information,
+    saveClientInformation: (saved) => {
+      information = saved
+    },
+    tokens: () => tokens,
+    saveTokens: (saved) => {
+      tokens = saved
+    },
+    codeVerifier: () => verifier,
+    saveCodeVerifier: (saved) => {
+      verifier = saved
+    },
+    redirectToAuthorization: (url) => void asked.push(url),
+  }
+  const browser = new Browser(shop.base)
+  await shop.signIn(browser, 'bob', 'builder')
+  const client = new Client({ name: 'An assistant', version: '1.0.0' })
+  const transport = () =>
+    new StreamableHTTPClientTransport(new URL(`${shop.base}/mcp`), { authProvider: program })
+
+  /** The user agrees to what the client asks for now. */
+  async function agree(through: StreamableHTTPClientTransport) {
+    const page = await browser.follow(await browser.get(String(asked.at(-1))))
+    const answer = await browser.submitConsent(page, { decision: 'allow' })
+    const location = new URL(answer.headers.get('location') ?? '')
+    expect(location.origin + location.pathname).toBe(redirectUri)
+    await through.finishAuth(location.searchParams.get('code') ?? '')
+  }
+
+  const first = transport()
+  await expect(client.connect(first as Transport)).rejects.toThrow(UnauthorizedError)
+  expect(asked.at(-1)?.searchParams.get('scope')).toBe('orders:read')
+  expect(asked.at(-1)?.searchParams.get('resource')).toBe(`${shop.base}/mcp`)
+  await agree(first)
+
+  const second = transport()
+  await client.connect(second as Transport)
+  expect((await client.listTools()).tools).toHaveLength(2)
+  expect(JSON.stringify(await client.callTool({ name: 'list_orders' }))).toContain('hard-hat')
+
+  const order = { name: 'place_order', arguments: { product: 'hard-hat', quantity: 4 } }
+  await expect(client.callTool(order)).rejects.toThrow(UnauthorizedError)
+  expect(asked).toHaveLength(2)
+  expect(asked.at(-1)?.searchParams.get('scope')).toBe('orders:read orders:write')
+  await agree(second)
+  expect((await client.callTool(order)).isError).not.toBe(true)
+  expect(shop.orders.of('bob').at(-1)).toMatchObject({ product: 'hard-hat', quantity: 4 })
+  await client.close()
 })

@@ -4,7 +4,9 @@ import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, beforeAll, expect, test } from '@jest/globals'
+import { afterEach, beforeAll, expect, jest, test } from '@jest/globals'
+
+jest.setTimeout(60_000)
 
 const root = join(import.meta.dirname, '../..')
 const children = new Set<ChildProcess>()

@@ -18,7 +18,9 @@ test('KEY-017: a secret rotates in three deploys; every instance signs and verif
   for (const secrets of deploys.slice(1)) {
     // One instance after the other, with old and new ones side by side.
     for (let index = 0; index < running.length; index++) {
-      running = running.with(index, start(secrets))
+      const deployed = start(secrets)
+      await deployed.maintain()
+      running = running.with(index, deployed)
       for (let tick = 0; tick < 3; tick++) {
         for (const instance of running) {
           await instance.maintain()

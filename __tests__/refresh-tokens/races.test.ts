@@ -55,9 +55,9 @@ test('RTK-011: 2,000 (of 10,000) concurrent refreshes of one token on three inst
   expect((await worlds[0].refresh([...successors][0] as string)).status).toBe(200)
 })
 
-test('RTK-013: 150 (of 10,000) rounds of refresh and revoke at once: afterwards no token of the family works', async () => {
+test('RTK-013: 100 (of 10,000) rounds of refresh and revoke at once: afterwards no token of the family works', async () => {
   const outcomes = new Set<string>()
-  for (let round = 0; round < 150; round++) {
+  for (let round = 0; round < 100; round++) {
     const first = await open()
     const [one, two, three] = [0, 1, 2].map((shift) => worlds[(round + shift) % 3] as World) as [
       World,
@@ -91,9 +91,9 @@ test('RTK-013: 150 (of 10,000) rounds of refresh and revoke at once: afterwards 
   expect(outcomes.size).toBeGreaterThan(1)
 })
 
-test('RTK-014: 150 (of 10,000) rounds of a replay beside the refresh of its successor: the family is dead', async () => {
+test('RTK-014: 100 (of 10,000) rounds of a replay beside the refresh of its successor: the family is dead', async () => {
   let refreshed = 0
-  for (let round = 0; round < 150; round++) {
+  for (let round = 0; round < 100; round++) {
     const first = await open()
     const second = (await worlds[0].refresh(first.refresh_token)).body
     server.clock.advance(10)
@@ -115,10 +115,10 @@ test('RTK-014: 150 (of 10,000) rounds of a replay beside the refresh of its succ
       expect((await killer.refresh(refreshToken)).body.error).toBe('invalid_grant')
     }
   }
-  expect(eventsNamed('refresh_token.reused').length).toBe(150)
+  expect(eventsNamed('refresh_token.reused').length).toBe(100)
   // Else it was no race.
   expect(refreshed).toBeGreaterThan(0)
-  expect(refreshed).toBeLessThan(150)
+  expect(refreshed).toBeLessThan(100)
 })
 
 test('a code redeemed on several instances at once: at most one answer, and afterwards nothing of it works', async () => {

@@ -38,22 +38,25 @@ describe('rotation', () => {
     }))
 
   test('RTK-002: keep returns the same token, which works 300 times (of 1,000) until it expires', () =>
-    withWorld(refreshTokens({ issuance: 'keep', lifetime: 1000 }), async (world) => {
-      const { body } = await world.signInAndGetTokens({ scope })
-      const jtis = new Set<unknown>()
-      for (let time = 0; time < 300; time++) {
-        world.clock.advance(3)
-        const answer = await world.refresh(body.refresh_token)
-        expect(answer.body).toMatchObject({
-          refresh_token: body.refresh_token,
-          refresh_token_expires_in: 1000 - 3 * (time + 1),
-        })
-        jtis.add(claimsOf(answer.body.access_token).jti)
-      }
-      expect(jtis.size).toBe(300)
-      world.clock.advance(100)
-      expectRefused(await world.refresh(body.refresh_token), 'invalid_grant')
-    }))
+    withWorld(
+      refreshTokens({ issuance: 'keep', lifetime: 1000, dangerouslyKeepForPublicClients: true }),
+      async (world) => {
+        const { body } = await world.signInAndGetTokens({ scope })
+        const jtis = new Set<unknown>()
+        for (let time = 0; time < 300; time++) {
+          world.clock.advance(3)
+          const answer = await world.refresh(body.refresh_token)
+          expect(answer.body).toMatchObject({
+            refresh_token: body.refresh_token,
+            refresh_token_expires_in: 1000 - 3 * (time + 1),
+          })
+          jtis.add(claimsOf(answer.body.access_token).jti)
+        }
+        expect(jtis.size).toBe(300)
+        world.clock.advance(100)
+        expectRefused(await world.refresh(body.refresh_token), 'invalid_grant')
+      },
+    ))
 })
 
 describe('retry and reuse', () => {

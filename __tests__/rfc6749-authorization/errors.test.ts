@@ -237,7 +237,7 @@ describe('methods and bodies', () => {
   test('AUT-040: a form POST is the same as GET', async () => {
     const bad = await browser.send(world.endpoint('authorize'), { method: 'POST', body: form({ scope: 'nope' }) })
     expect(expectRedirect(bad, `${REDIRECT_URI}?`)).toMatchObject({ error: 'invalid_scope', state: 's' })
-    const good = await browser.send(world.endpoint('authorize'), { method: 'POST', body: form({ scope: 'a' }) })
+    const good = await browser.send(world.endpoint('authorize'), { method: 'POST', body: form({ scope: 'a', prompt: 'consent' }) })
     expect(good.status).toBe(303)
     const page = await browser.follow(good)
     expect(await expectPage(page, 200)).toContain('<form method="post"')

@@ -52,12 +52,13 @@ const secrets = new Set([
   'x',
   'y',
 ])
+/** JSON for people: secrets shortened, short lists in one line. */
 const pretty = (/** @type {unknown} */ value) =>
   JSON.stringify(
     value,
     (name, member) => (typeof member === 'string' && secrets.has(name) ? short(member) : member),
     2,
-  )
+  ).replace(/\[\n\s+([^[\]{}]*?)\n\s+\]/g, (_, list) => `[${list.replace(/\n\s+/g, ' ')}]`)
 
 /**
  * Sends a request, and keeps both sides of it for the reader.
@@ -477,7 +478,7 @@ function shownExchanges(index, exchanges) {
   return exchanges.map(({ request, status, response }, count) => {
     const name = `of step ${index + 1}${exchanges.length > 1 ? `, ${count + 1}` : ''}`
     const block = (/** @type {string} */ text, /** @type {string} */ label) =>
-      element('pre', { tabindex: '0', role: 'region', 'aria-label': `${label} ${name}` }, text)
+      element('pre', { tabindex: '0', role: 'group', 'aria-label': `${label} ${name}` }, text)
     return element(
       'div',
       { class: 'exchange' },
@@ -701,6 +702,7 @@ function start() {
     elsewhere.removeAttribute('hidden')
     return
   }
+  document.querySelector('.without-script')?.remove()
   const tour = load()
   clear()
   runButton?.addEventListener('click', begin)
@@ -722,7 +724,8 @@ function start() {
   say('The tour was interrupted. Run it again.')
 }
 
-for (const button of document.querySelectorAll('button[data-copy]')) {
+// The clipboard is there on https and on loopback.
+for (const button of navigator.clipboard ? document.querySelectorAll('button[data-copy]') : []) {
   button.removeAttribute('hidden')
   button.addEventListener('click', async () => {
     const text = byId(button.getAttribute('data-copy') ?? '')?.textContent ?? ''

@@ -1,5 +1,6 @@
 import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, jwtVerify } from 'jose'
 import { sha256 } from '../protocol/digest.ts'
+import { hasControlCharacter } from '../protocol/encoding.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { Client, ReplayStore } from '../stores/ports.ts'
 
@@ -17,7 +18,7 @@ export function claimedClientId(assertion: string): string | undefined {
   if (assertion.length > MAX_ASSERTION_LENGTH) return undefined
   try {
     const { sub } = decodeJwt(assertion)
-    return typeof sub === 'string' && sub !== '' ? sub : undefined
+    return typeof sub === 'string' && sub !== '' && !hasControlCharacter(sub) ? sub : undefined
   } catch {
     return undefined
   }

@@ -1,4 +1,4 @@
-import { hasControlCharacter, isObject } from '../protocol/encoding.ts'
+import { isObject } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { judgeRedirectUri } from '../protocol/redirect-uri.ts'
 import { parseScope } from '../protocol/scope.ts'
@@ -6,6 +6,14 @@ import type { Client, ClientAuthenticationMethod } from '../stores/ports.ts'
 import { assertionAlgorithms } from './client-assertion.ts'
 import { authenticationMethods } from './client-credentials.ts'
 import { problemOfClientJwks } from './client-jwks.ts'
+import {
+  isTextList,
+  MAX_NAME,
+  optionalPage,
+  optionalText,
+  readContacts,
+  refusal,
+} from './metadata-members.ts'
 
 /** What the server lets registered clients have. */
 export interface RegistrationPolicy {
@@ -20,7 +28,6 @@ export interface RegistrationPolicy {
 export type ClientDraft = Omit<Client, 'id' | 'createdAt' | 'secretHashes' | 'origin'>
 
 const MAX_REDIRECT_URIS = 20
-const MAX_NAME = 200
 const responseTypeOf: Record<string, string> = { authorization_code: 'code' }
 
 /**
@@ -84,10 +91,6 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     jwks: client.jwks,
     scope: (client.defaultScope ?? client.allowedScope)?.join(' '),
   })
-}
-
-function refusal(description: string): OAuthError {
-  return new OAuthError('invalid_client_metadata', description)
 }
 
 function readMethod(value: unknown): ClientAuthenticationMethod {
@@ -196,61 +199,6 @@ function readScope(value: unknown, policy: RegistrationPolicy): string[] | undef
   }
   const allowed = wanted.filter((scope) => policy.scopes.includes(scope))
   return allowed.length === 0 ? undefined : allowed
-}
-
-function readContacts(value: unknown): string[] | undefined {
-  if (value === undefined) return undefined
-  if (
-    !isTextList(value, 10) ||
-    value.some((contact) => contact.length > MAX_NAME || hasControlCharacter(contact))
-  ) {
-    throw refusal('contacts must be an array of at most 10 short strings')
-  }
-  return value
-}
-
-/** A name that people read: no control, bidirectional-override or zero-width characters, and not blank. */
-function optionalText<K extends string>(
-  key: K,
-  value: unknown,
-  wireName: string,
-  max: number,
-): { [P in K]?: string } {
-  if (value === undefined) return {}
-  if (
-    typeof value !== 'string' ||
-    value.trim() === '' ||
-    [...value].length > max ||
-    hasControlCharacter(value)
-  ) {
-    throw refusal(`${wireName} must be a string of 1 to ${max} characters without control characters`)
-  }
-  if (/[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u061c\u00ad]/.test(value))
-    throw refusal(`${wireName} must not have invisible or direction-changing characters`)
-  return { [key]: value } as { [P in K]?: string }
-}
-
-/** A page of the client's that people may be sent to: https only. */
-function optionalPage<K extends string>(key: K, value: unknown, wireName: string): { [P in K]?: string } {
-  if (value === undefined) return {}
-  if (
-    typeof value !== 'string' ||
-    value.length > 2048 ||
-    !/^https:\/\/[\x21-\x7e]+$/.test(value) ||
-    /["'<>\\^`{|}]/.test(value) ||
-    !URL.canParse(value)
-  ) {
-    throw refusal(`${wireName} must be an https URL of at most 2048 characters`)
-  }
-  return { [key]: value } as { [P in K]?: string }
-}
-
-function isTextList(value: unknown, max: number): value is string[] {
-  return (
-    Array.isArray(value) &&
-    value.length <= max &&
-    value.every((entry) => typeof entry === 'string' && entry.length <= 4096)
-  )
 }
 
 function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {

@@ -40,10 +40,12 @@ export function jsonEndpoint(
     },
     ...before,
   )
+  const onError = jsonErrors(name, parts)
   router.use((req, res, next) => {
-    handle(req, res).catch(next)
+    // Not by `next`: to Express, `undefined` and 'router' are no errors, and a hook may throw anything.
+    handle(req, res).catch((thrown: unknown) => onError(thrown, req, res, next))
   })
-  router.use(jsonErrors(name, parts))
+  router.use(onError)
   return router
 }
 

@@ -66,6 +66,8 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
     const claims = await readOwnAccessToken(token, parts)
     if (claims === undefined || (claims.client_id !== caller.id && !audiencesOf(caller).has(claims.aud)))
       return inactive
+    // Guards allow for clocks that differ; whoever issued the token knows when it is over (RFC 7662 section 4).
+    if (parts.clock() >= claims.exp) return inactive
     return { active: true, token_type: 'Bearer', ...claims }
   }
 

@@ -52,7 +52,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
     if (code === undefined) throw refusals.unknown()
 
     // Ahead of the commit, so that a refusal consumes nothing. No record here: the store will say what that means.
-    const record = issuance.needsReading(wanted) ? await grants.readCode(code.grantId) : undefined
+    const record = issuance.needsReading(wanted, client) ? await grants.readCode(code.grantId) : undefined
     const isTheirs =
       record !== undefined && record.codeHash === code.hash && record.grant.clientId === client.id
     const consulted = isTheirs

@@ -4,7 +4,7 @@ import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Random } from '../protocol/random.ts'
 import { type ResourceCatalogue, readTokenTarget } from '../protocol/resource.ts'
 import { canonicalResource } from '../protocol/resource-uri.ts'
-import { parseScope } from '../protocol/scope.ts'
+import { coversScope, parseScope } from '../protocol/scope.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
 import type { Client, FamilyLimits, Grant, GrantStore, RefreshPolicy } from '../stores/ports.ts'
@@ -78,6 +78,8 @@ export function createGrantIssuance({
   revocations,
   endGrant,
 }: GrantTypeOptions) {
+  const everyScope = [...resources.all.values()].flatMap((resource) => [...resource.scopes.keys()])
+
   /** Asks the app's hooks. @throws OAuthError where the answer is no, or nothing of the scope is left */
   async function consult(
     grant: Grant,
@@ -107,9 +109,16 @@ export function createGrantIssuance({
   }
 
   return {
-    /** Some answers need the grant before the commit: the hooks', and whether a narrower scope fits the resource. */
-    needsReading: (wanted: Wanted) =>
-      hooks.claims !== undefined || hooks.isSubjectActive !== undefined || wanted.scope !== undefined,
+    /**
+     * Some answers need the grant before the commit: the hooks', and whether any of the scope is left for the resource
+     * and the client. That is certain only for the whole scope, one resource, and a client that may have all of it.
+     */
+    needsReading: (wanted: Wanted, client: Client) =>
+      hooks.claims !== undefined ||
+      hooks.isSubjectActive !== undefined ||
+      wanted.scope !== undefined ||
+      resources.all.size > 1 ||
+      (client.allowedScope !== undefined && !coversScope(client.allowedScope, everyScope)),
 
     consult,
 

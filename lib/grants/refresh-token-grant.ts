@@ -43,7 +43,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     const policy = client.refreshPolicy ?? options.refreshPolicy
 
     // Of a current token a refusal must consume nothing, so the hooks are asked ahead; a retry consumes nothing anyway.
-    const family = issuance.needsReading(wanted) ? await grants.readFamily(token.grantId) : undefined
+    const family = issuance.needsReading(wanted, client) ? await grants.readFamily(token.grantId) : undefined
     const isCurrent =
       family !== undefined &&
       family.ended === undefined &&
@@ -80,7 +80,9 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       else emit('token.refreshed', { ...about(grant), generation, issuance: policy.issuance })
       const consulted =
         ahead ??
-        (issuance.needsReading(wanted) ? await issuance.consult(grant, client, wanted, 'refresh_token') : {})
+        (issuance.needsReading(wanted, client)
+          ? await issuance.consult(grant, client, wanted, 'refresh_token')
+          : {})
       return issuance.issue(grant, client, wanted, 'refresh_token', signer, limits, held, consulted)
     }
 

@@ -70,7 +70,8 @@ export function createRemoteKeys({
   }
 
   async function discover(): Promise<string> {
-    const url = wellKnownUrl(issuer, 'oauth-authorization-server')
+    // RFC 8414 §3.1: without the slash that some issuers end with.
+    const url = wellKnownUrl(issuer.replace(/\/$/, ''), 'oauth-authorization-server')
     const { body } = await fetchJson(url)
     // RFC 8414 §3.3: the document must be about the issuer that was asked for.
     if (body.issuer !== issuer) throw new Error(`${url} is about another issuer`)
@@ -92,7 +93,8 @@ export function createRemoteKeys({
       failure = undefined
     } catch (error) {
       failure = new Error(`the JWK Set of ${issuer} cannot be had`, { cause: error })
-      if (jwksUri === undefined && keys.size === 0) knownUri = undefined
+      // It may have moved: the metadata is asked again next time.
+      knownUri = jwksUri
     }
   }
 
@@ -110,7 +112,12 @@ export function createRemoteKeys({
     const isOld = now >= goodUntil
     const known = keys.get(kid)
     if (known !== undefined && !isOld) return known
-    if (mayTry || fetching !== undefined) await refreshOnce()
+    if (mayTry || fetching !== undefined) {
+      const attempt = refreshOnce()
+      // An issuer that hangs holds up the first request that finds the set old, not every one after it.
+      const isUsable = known !== undefined && now < goodUntil + STALE_WHILE_ERROR
+      if (failure === undefined || !isUsable) await attempt
+    }
     const found = keys.get(kid)
     if (found !== undefined && clock() < goodUntil + STALE_WHILE_ERROR) return found
     if (failure !== undefined) throw failure

@@ -1,5 +1,5 @@
 import type { Request, RequestHandler, Response } from 'express'
-import { type Aat, partsOf } from '../http/aat.ts'
+import type { Aat } from '../http/aat.ts'
 import { countHeader, sendJson, setNoStore } from '../http/headers.ts'
 import {
   callback,
@@ -12,7 +12,6 @@ import {
   verified,
   whole,
 } from '../protocol/options.ts'
-import { randomId } from '../protocol/random.ts'
 import { canonicalResource, wellKnownUrl } from '../protocol/resource-uri.ts'
 import { coversScope, isScopeToken } from '../protocol/scope.ts'
 import {
@@ -24,8 +23,8 @@ import {
 import { parseCompactJws, verifyJws } from '../tokens/compact-jws.ts'
 import type { Auth } from './auth.ts'
 import { type Challenge, sendChallenge } from './challenge.ts'
+import { sourceOfLocal } from './local-issuer.ts'
 import { type RemoteIssuer, sourceOfRemote } from './remote-issuer.ts'
-import type { TokenSource } from './token-source.ts'
 
 export interface RequireAatOptions<Claims = unknown> {
   /** Scope that the route needs: all of them. */
@@ -38,7 +37,7 @@ export interface RequireAatOptions<Claims = unknown> {
   acr?: string | string[]
   /** The user's authentication must not be older than this many seconds (RFC 9470). */
   maxAge?: number
-  /** Reads custom claims into a type of the app's; throwing refuses the token. */
+  /** Reads custom claims into a type of the app's, synchronously; throwing refuses the token. */
   readClaims?: (claims: Readonly<AatClaims> & Record<string, unknown>) => Claims
 }
 
@@ -174,13 +173,19 @@ export function requireAat<Claims = unknown>(
   }
 
   function authOf(token: string, claims: AatClaims & Record<string, unknown>): Auth<Claims> | undefined {
+    deepFreeze(claims)
     let custom: object | undefined
     try {
-      custom = settings.readClaims?.(deepFreeze(claims)) as object | undefined
+      custom = settings.readClaims?.(claims) as object | undefined
     } catch {
       return undefined
     }
-    const all = deepFreeze({ ...claims, ...custom }) as unknown as Readonly<AatClaims> & Claims
+    if (isPromise(custom)) {
+      custom.catch(() => undefined)
+      throw new TypeError('requireAat: readClaims must not be asynchronous: what it says would come too late')
+    }
+    // What the app adds may be its own data, so only the claims are frozen all the way down.
+    const all = Object.freeze({ ...claims, ...custom }) as unknown as Readonly<AatClaims> & Claims
     const subject = claims.sub
     const kind = subject.startsWith(CLIENT_SUBJECT_PREFIX) ? 'client' : 'user'
     return Object.freeze({
@@ -204,7 +209,7 @@ export function requireAat<Claims = unknown>(
     if (acrs.length > 0 && !acrs.includes(acr ?? '')) return stepUp
     if (
       maxAge !== undefined &&
-      (authTime === undefined || source.clock() - authTime > maxAge + source.clockTolerance)
+      (authTime === undefined || !isRecent(source.clock() - authTime, maxAge, source.clockTolerance))
     )
       return stepUp
     return undefined
@@ -235,29 +240,13 @@ function refuseForNow(res: Response, reference: string): void {
   })
 }
 
-/** An `aat` in this process: its ring and its revocation log, no HTTP. */
-function sourceOfLocal(aat: Aat): TokenSource {
-  const parts = partsOf(aat, 'requireAat')
-  const { resources, revocations, keyRing } = parts
-  return {
-    issuer: parts.issuer,
-    clockTolerance: parts.clockTolerance,
-    maxLifetime: parts.longestAccessToken,
-    clock: parts.clock,
-    defaultResource: resources.fallback?.identifier,
-    audienceOf: (resource) => resources.all.get(resource)?.audience,
-    async keyFor(kid) {
-      await keyRing.loaded()
-      return keyRing.verificationKey(kid)
-    },
-    isRevoked: ({ jti, grant_id: grantId, client_id: clientId, sub: subject, iat: issuedAt }, kid) =>
-      revocations.covers({ jti, grantId, clientId, subject, kid, issuedAt }),
-    onFault: (error) => {
-      const reference = randomId(parts.random, 9)
-      parts.emit('fault', { where: 'requireAat', reference, error })
-      return reference
-    },
-  }
+/** A sign-in that lies further in the future than clocks may (milliseconds for seconds, say) is not a recent one. */
+function isRecent(age: number, maxAge: number, tolerance: number): boolean {
+  return age <= maxAge + tolerance && age >= -60 - tolerance
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return value instanceof Promise
 }
 
 function deepFreeze<T>(value: T): T {

@@ -2,6 +2,7 @@ import type { Request, RequestHandler, Response } from 'express'
 import { MemoryStore, type Options, rateLimit, type Store } from 'express-rate-limit'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { type Check, either, object, oneOf, optional, verified, whole } from '../protocol/options.ts'
+import { systemClock } from '../protocol/time.ts'
 import type { AatParts } from './aat.ts'
 import { clientAddress, trustsEverybody } from './client-address.ts'
 import { sendError } from './responder.ts'
@@ -26,9 +27,10 @@ export function rateLimitOption(
     limit: optional(whole('requests', 1, 1_000_000), limit),
     store: optional(
       verified<Store>((value) =>
-        typeof (value as Store | null)?.increment === 'function'
+        typeof (value as Store | null)?.increment === 'function' &&
+        typeof (value as Store | null)?.get === 'function'
           ? undefined
-          : 'must be a store of express-rate-limit',
+          : 'must be a store of express-rate-limit, with increment and get',
       ),
     ),
   })
@@ -78,7 +80,8 @@ export function limitFailures(settings: Settings, parts: Pick<AatParts, 'emit'>)
         res,
         hits.resetTime === undefined
           ? settings.windowSeconds
-          : (hits.resetTime.getTime() - Date.now()) / 1000,
+          : // The store's own time, which is the machine's, never an injected one.
+            hits.resetTime.getTime() / 1000 - systemClock(),
       )
       return true
     },

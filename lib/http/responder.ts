@@ -14,10 +14,12 @@ type FaultReporter = Pick<AatParts, 'emit' | 'random'>
  */
 export function toOAuthError(error: unknown, where: string, { emit, random }: FaultReporter): OAuthError {
   if (error instanceof OAuthError && error.status < 500) return error
-  // Errors of body parsers and of Express itself: the client's, unless they say otherwise.
+  // A body parser's errors are the client's. A status alone tells nothing: what a hook's HTTP client throws has one too.
   if (
     !(error instanceof OAuthError) &&
     isObject(error) &&
+    typeof error.type === 'string' &&
+    /^(?:charset|encoding|entity|parameters|querystring|request)\./.test(error.type) &&
     typeof error.status === 'number' &&
     error.status >= 400 &&
     error.status < 500

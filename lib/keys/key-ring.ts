@@ -5,16 +5,16 @@ import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { KeyRecord, RingState, RingStore } from '../stores/ports.ts'
 import { plannedRing } from './ring-plan.ts'
 import { type RingRecordsOptions, ringRecords } from './ring-records.ts'
+import { statusOf } from './ring-status.ts'
 import {
+  forgottenAt,
   handOver,
   joinRings,
-  type KeyState,
   leastPublishTime,
   plannedTimes,
   publishedKeysAt,
   signingKeyAt,
   standbyAt,
-  stateAt,
 } from './schedule.ts'
 
 /** Rounds of compare-and-set against other instances before it counts as a fault. */
@@ -23,18 +23,6 @@ const MAX_ROUNDS = 20
 export interface KeyRingOptions extends RingRecordsOptions {
   readonly store: RingStore
   readonly clock: Clock
-}
-
-/** A key as `aat.keys.status()` tells it. */
-export interface KeyStatus {
-  readonly kid: string
-  readonly alg: SigningAlgorithm
-  readonly state: KeyState
-  readonly activatesAt: NumericDate
-  readonly signsUntil: NumericDate
-  readonly removedAt: NumericDate
-  /** Which secret seals the private half; absent where that is destroyed. */
-  readonly sealedBy: string | undefined
 }
 
 /**
@@ -74,12 +62,18 @@ export function createKeyRing(options: KeyRingOptions) {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const stored = await store.read()
       const now = clock()
-      const { keys: joined, missing } = joinRings(ring.keys, records.ours(stored.keys), now)
+      const seen = ring
+      const { keys: joined, missing } = joinRings(seen.keys, records.ours(stored.keys), now)
       const next = await change(joined, now)
-      if (missing.length === 0 && sameKeys(next, stored.keys)) return adopt(stored)
+      if (missing.length === 0 && sameKeys(next, stored.keys)) {
+        // Something newer was learnt meanwhile, a revocation perhaps: what was read before must not undo it.
+        if (ring !== seen) continue
+        return adopt(stored)
+      }
       if ((await store.compareAndSet(stored.revision, next)) === 'written') {
         const created = next.filter(({ kid }) => !joined.some((key) => key.kid === kid))
-        adopt({ revision: stored.revision + 1, keys: next })
+        const revision = stored.revision + 1
+        if (ring === seen || ring.revision < revision) adopt({ revision, keys: next })
         for (const { kid, activatesAt } of created) emit('key.created', { kid, alg, activatesAt })
         if (missing.length > 0) emit('ring.repaired', { added: missing })
         return
@@ -102,7 +96,9 @@ export function createKeyRing(options: KeyRingOptions) {
       active === undefined ||
       active.kid !== activeKid ||
       standbyAt(ring.keys, now, alg) === undefined ||
-      ring.keys.some((key) => now >= key.removedAt || (now >= key.signsUntil && key.sealed !== undefined))
+      ring.keys.some(
+        (key) => now >= forgottenAt(key, times) || (now >= key.signsUntil && key.sealed !== undefined),
+      )
     )
   }
 
@@ -211,8 +207,12 @@ export function createKeyRing(options: KeyRingOptions) {
         isKnown = target !== undefined
         if (target === undefined) return [...keys]
         const tombstone = records.withoutPrivateHalf(target, { revokedAt: target.revokedAt ?? now })
+        // In a hand-over the predecessor could still sign, but its time is over too.
+        const standby = signingKeyAt(keys, now)?.kid === kid ? standbyAt(keys, now, alg) : undefined
+        const promoted =
+          standby && records.rewritten(standby, { activatesAt: now, ...plannedTimes(now, times) })
         return planned(
-          keys.map((key) => (key.kid === kid ? tombstone : key)),
+          keys.map((key) => (key.kid === kid ? tombstone : promoted?.kid === key.kid ? promoted : key)),
           now,
         )
       })
@@ -221,24 +221,7 @@ export function createKeyRing(options: KeyRingOptions) {
     },
 
     /** Every key, and how many records each secret seals (a secret that seals none may be dropped). */
-    status(): { revision: number; keys: KeyStatus[]; sealedBy: Record<string, number> } {
-      const now = clock()
-      const sealedBy: Record<string, number> = Object.fromEntries(secrets.map(({ id }) => [id, 0]))
-      for (const { proof } of ring.keys) sealedBy[proof.secretId] = (sealedBy[proof.secretId] ?? 0) + 1
-      return {
-        revision: ring.revision,
-        keys: ring.keys.map((key) => ({
-          kid: key.kid,
-          alg: key.alg,
-          state: stateAt(key, ring.keys, now),
-          activatesAt: key.activatesAt,
-          signsUntil: key.signsUntil,
-          removedAt: key.removedAt,
-          sealedBy: key.sealed?.secretId,
-        })),
-        sealedBy,
-      }
-    },
+    status: () => statusOf(ring, secrets, clock()),
   }
 }
 

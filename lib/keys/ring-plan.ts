@@ -5,6 +5,7 @@ import type { RingRecords } from './ring-records.ts'
 import {
   byActivation,
   calledOffAt,
+  forgottenAt,
   handOver,
   plannedTimes,
   type RingTimes,
@@ -25,7 +26,7 @@ export async function plannedRing(
   now: NumericDate,
   { alg, times, records }: RingPlanOptions,
 ): Promise<KeyRecord[]> {
-  let next = keys.filter((key) => now < key.removedAt)
+  let next = keys.filter((key) => now < forgottenAt(key, times))
   const replace = (record: KeyRecord) => {
     next = next.map((key) => (key.kid === record.kid ? record : key))
   }

@@ -69,6 +69,14 @@ export function removalAfter(signsUntil: NumericDate, times: RingTimes): Numeric
   return signsUntil + times.longestToken + times.clockTolerance
 }
 
+/**
+ * When a record leaves the store: after its removal, so that an instance whose clock is behind does not take it for lost and
+ * put it back.
+ */
+export function forgottenAt(key: KeyRecord, times: RingTimes): NumericDate {
+  return key.removedAt + times.clockTolerance
+}
+
 export type KeyState = 'standby' | 'active' | 'retiring' | 'retired' | 'removed' | 'revoked'
 
 /** The key that signs at a moment: the latest activated one that may and can still sign. A pure function, so instances agree. */

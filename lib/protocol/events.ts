@@ -96,6 +96,8 @@ export function createEventHub(clock: () => NumericDate) {
   }
 
   function on(name: AatEventName | '*', listener: AatListener): () => void {
+    if (typeof name !== 'string' || typeof listener !== 'function')
+      throw new TypeError('on: the arguments must be the name of an event and a function')
     const set = listeners.get(name) ?? new Set()
     listeners.set(name, set.add(listener))
     return () => void set.delete(listener)

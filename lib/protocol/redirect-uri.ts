@@ -89,6 +89,9 @@ export function judgeRedirectUri(
         problem: 'is not in its canonical spelling (lower-case host, no default port, no dot segments)',
       }
     }
+    // URL parsers let `;` and `,` through, which would end a source of the page's Content-Security-Policy.
+    if (!/^(?:[a-z0-9._-]+|\[[0-9a-f:]+\])$/.test(url.hostname))
+      return { problem: 'has a host with a character that no host name has' }
     if (scheme === 'https') return { kind: 'https' }
     const port = loopback.exec(uri)
     if (port !== null) return { kind: 'loopback' }

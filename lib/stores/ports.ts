@@ -1,6 +1,25 @@
 import type { Sha256 } from '../protocol/digest.ts'
 import type { SigningAlgorithm } from '../protocol/jwa.ts'
 import type { NumericDate } from '../protocol/time.ts'
+import type { GrantStore, RefreshPolicy } from './grant-store.ts'
+
+export type {
+  CodeOutcome,
+  CodeRecord,
+  CodeRedemption,
+  CodeRefusal,
+  EndReason,
+  FamilyLimits,
+  FamilyQuery,
+  FamilyView,
+  Grant,
+  GrantStore,
+  NextToken,
+  RefreshOutcome,
+  RefreshPolicy,
+  RefreshRefusal,
+  RefreshRequest,
+} from './grant-store.ts'
 
 /**
  * The ports: what the authorization server asks of storage. A verb is one atomic state transition and never
@@ -17,169 +36,6 @@ export interface Stores {
   readonly replays: ReplayStore
   readonly revocations: RevocationStore
   readonly ring: RingStore
-}
-
-// ── grants: authorization codes and refresh-token families ─────────────────────────────────────────────────────
-
-/** What a user granted to a client. Its id is the family's id and the `grant_id` claim: 16 random bytes, base64url. */
-export interface Grant {
-  readonly id: string
-  readonly clientId: string
-  readonly subject: string
-  readonly scope: readonly string[]
-  /** Resource identifiers (RFC 8707) that access tokens of this grant may be for; at least one. */
-  readonly resources: readonly string[]
-  /** When it was granted: revocations of its client or subject compare with it. */
-  readonly createdAt: NumericDate
-  /** When the user authenticated. */
-  readonly authTime: NumericDate
-  readonly acr?: string
-  readonly amr?: readonly string[]
-}
-
-export interface CodeRecord {
-  readonly grant: Grant
-  readonly codeHash: Sha256
-  readonly redirectUri: string
-  /** The authorization request named its redirect URI, so the token request must (RFC 6749 §4.1.3). */
-  readonly redirectUriRequired: boolean
-  /** S256 only (RFC 7636). */
-  readonly codeChallenge: string
-  /** Valid while now < expiresAt. */
-  readonly expiresAt: NumericDate
-}
-
-/** How long refresh tokens live, in force for the client at this request (seconds). */
-export interface RefreshPolicy {
-  readonly issuance: 'keep' | 'rotate' | 'rotate-and-reset'
-  readonly lifetime: number
-  /** Cap on the family's age; nothing that descends from the grant outlives it. */
-  readonly absoluteLifetime?: number
-}
-
-/** The refresh token that a verb may put in force: its hash, and which secret derived it. */
-export interface NextToken {
-  readonly hash: Sha256
-  readonly keyId: string
-}
-
-export interface CodeRedemption {
-  readonly grantId: string
-  readonly codeHash: Sha256
-  /** Of this redemption: a driver that runs the same one again gets the first run's answer. */
-  readonly nonce: string
-  readonly clientId: string
-  readonly redirectUri?: string
-  /** S256 of the presented verifier. */
-  readonly challenge: string
-  /** What the access token is for, where the request says; must be within the grant. */
-  readonly resource?: string
-  readonly scope?: readonly string[]
-  /** Open a refresh-token family with this token as its first. */
-  readonly family?: { readonly token: NextToken; readonly policy: RefreshPolicy }
-}
-
-export type CodeOutcome =
-  | { readonly outcome: 'redeemed'; readonly grant: Grant; readonly limits: FamilyLimits | undefined }
-  | { readonly outcome: 'unknown' }
-  | { readonly outcome: Exclude<CodeRefusal, 'unknown'>; readonly grant: Grant }
-
-export type CodeRefusal =
-  | 'unknown'
-  | 'foreign'
-  | 'reused'
-  | 'burnt'
-  | 'expired'
-  | 'redirect_uri_mismatch'
-  | 'verifier_mismatch'
-  | 'resource_exceeded'
-  | 'scope_exceeded'
-
-export interface FamilyLimits {
-  readonly openedAt: NumericDate
-  /** The refresh token is valid while now < expiresAt. */
-  readonly expiresAt: NumericDate
-  /** Nothing of the family, access tokens included, lives to this moment; absent where there is no cap. */
-  readonly bound: NumericDate | undefined
-  /** The store's now, the one that `expiresAt` was compared with. */
-  readonly now: NumericDate
-}
-
-export interface RefreshRequest {
-  readonly grantId: string
-  readonly generation: number
-  readonly tokenHash: Sha256
-  /** The successor of the presented token, derived from it. */
-  readonly next: NextToken
-  readonly nonce: string
-  readonly clientId: string
-  readonly policy: RefreshPolicy
-  /** Seconds after first use in which the immediate predecessor may be retried. */
-  readonly grace: number
-  readonly scope?: readonly string[]
-  readonly resource?: string
-}
-
-export type RefreshOutcome =
-  | {
-      /** `retried`: the caller derives the successor again, with the secret that `keyId` names. */
-      readonly outcome: 'rotated' | 'kept' | 'retried'
-      readonly grant: Grant
-      /** Of the token that the client now holds. */
-      readonly generation: number
-      readonly keyId: string
-      readonly limits: FamilyLimits
-      /** The store had lost acknowledged rotations (a failover) and adopted the presented token. */
-      readonly fastForwarded: boolean
-    }
-  | { readonly outcome: 'unknown' }
-  | { readonly outcome: Exclude<RefreshRefusal, 'unknown'>; readonly grant: Grant }
-
-export type RefreshRefusal =
-  | 'unknown'
-  | 'foreign'
-  | 'ended'
-  | 'reused'
-  | 'expired'
-  | 'scope_exceeded'
-  | 'resource_exceeded'
-
-/** Why a family or grant is over. */
-export type EndReason = 'revoked' | 'reused' | 'code_reused' | 'client_deleted' | 'subject_revoked'
-
-/** A family as lists and introspection see it. */
-export interface FamilyView {
-  readonly grant: Grant
-  readonly generation: number
-  readonly tokenHash: Sha256
-  readonly openedAt: NumericDate
-  /** When the present expiry period began: `openedAt`, or the last reset. */
-  readonly periodStart: NumericDate
-  readonly lastUsedAt: NumericDate
-  readonly ended: EndReason | undefined
-}
-
-export interface GrantStore {
-  /** Keeps a code that `authorization/` made. The id is random, so an existing one is a fault. */
-  issueCode(code: CodeRecord): Promise<void>
-  /** The code's record while it can still be redeemed; changes nothing. */
-  readCode(grantId: string): Promise<CodeRecord | undefined>
-  redeemCode(redemption: CodeRedemption): Promise<CodeOutcome>
-  refresh(request: RefreshRequest): Promise<RefreshOutcome>
-  /** Ends the family, and burns the code where it was not redeemed yet. Ending twice is `ended` again. */
-  end(grantId: string, reason: EndReason): Promise<'ended' | 'unknown'>
-  readFamily(grantId: string): Promise<FamilyView | undefined>
-  /** Families of a subject or a client that are not over, oldest first. */
-  listFamilies(query: FamilyQuery): Promise<{ families: FamilyView[]; cursor: string | undefined }>
-}
-
-export interface FamilyQuery {
-  readonly subject?: string
-  readonly clientId?: string
-  /** Default 100, at most 1,000. */
-  readonly limit?: number
-  /** From the page before. */
-  readonly cursor?: string
 }
 
 // ── clients ────────────────────────────────────────────────────────────────────────────────────────────────────

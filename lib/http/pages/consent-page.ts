@@ -32,7 +32,7 @@ export function sendConsentPage(req: Request, res: Response, view: ConsentView):
   const name = displayText(client.name)
   const where = view.resources.map((resource) => displayText(resource.name)).join(', ')
   const content = html`<h1><bdi>${name}</bdi> would like to use your account</h1>
-<p>${view.user.displayName === undefined ? '' : html`You are signed in as <strong><bdi>${displayText(view.user.displayName)}</bdi></strong>. `}If you allow it, you will be sent to <strong>${view.redirectHost}</strong>.</p>
+<p>${view.user.displayName === undefined ? '' : html`You are signed in as <strong><bdi>${displayText(view.user.displayName)}</bdi></strong>. `}If you allow it, you will be sent ${view.isLoopback ? 'back to an app on ' : 'to '}<strong>${view.redirectHost}</strong>.</p>
 ${notes(view)}<form method="post" action="${form.action}">
 ${Object.entries(form.fields).map(([field, value]) => html`<input type="hidden" name="${field}" value="${value}">\n`)}<fieldset>
 <legend>It may, at ${where}:</legend>
@@ -66,7 +66,8 @@ function links({ client }: ConsentView): Html {
     ['Terms', client.tosUri],
   ]
   const shown = pages.flatMap(([label, uri]) =>
-    uri === undefined ? [] : [html`<a href="${uri}" rel="noopener noreferrer nofollow">${label}</a> `],
+    // Registration takes https alone; a store that was written to by somebody else must not say otherwise.
+    !uri?.startsWith('https:') ? [] : [html`<a href="${uri}" rel="noopener noreferrer nofollow">${label}</a> `],
   )
   return shown.length === 0 ? html`` : html`<p class="soft">${shown}</p>`
 }

@@ -17,7 +17,7 @@ export function sendErrorPage(
   { status, code, description, returnTo }: ErrorView,
 ): void {
   const content = html`<h1>This sign-in cannot go on</h1>
-<p>${description[0]?.toUpperCase() ?? ''}${description.slice(1)}.</p>
+<p>${sentence(description)}.</p>
 ${
   returnTo === undefined
     ? html`<p>Go back to the app that sent you here and try again. If it happens again, tell the people who make the app.</p>`
@@ -26,4 +26,9 @@ ${
 }
 <p class="soft">Error: <code>${code}</code></p>`
   sendPage(req, res, status, 'This sign-in cannot go on', content)
+}
+
+/** With a capital, unless it begins with the name of a parameter. */
+function sentence(description: string): string {
+  return description.replace(/^[a-z](?![a-z]*_)/, (letter) => letter.toUpperCase())
 }

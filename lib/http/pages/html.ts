@@ -48,7 +48,8 @@ h1{font-size:1.3rem;line-height:1.3;margin:0 0 .75rem;overflow-wrap:anywhere}
 p{margin:.5rem 0;overflow-wrap:anywhere}
 .soft{color:var(--soft);font-size:.9rem}
 fieldset{border:1px solid var(--line);border-radius:.5rem;margin:1.25rem 0;padding:.5rem 1rem 1rem}
-legend{padding:0 .4rem;font-weight:600}
+legend{float:left;width:100%;padding:.4rem 0 .25rem;font-weight:600;overflow-wrap:anywhere}
+legend+*{clear:both}
 label{display:flex;gap:.65rem;align-items:flex-start;padding:.4rem 0;min-height:2.75rem}
 input[type=checkbox]{width:1.25rem;height:1.25rem;margin:.15rem 0 0;accent-color:var(--main);flex:none}
 label small{display:block;color:var(--soft)}

@@ -1,51 +1,16 @@
 import { sameHash } from '../../protocol/digest.ts'
-import { coversScope } from '../../protocol/scope.ts'
 import type { Clock, NumericDate } from '../../protocol/time.ts'
-import type {
-  CodeRecord,
-  EndReason,
-  FamilyLimits,
-  FamilyView,
-  Grant,
-  GrantStore,
-  NextToken,
-  RefreshOutcome,
-  RefreshPolicy,
-  RefreshRequest,
-} from '../ports.ts'
+import type { CodeRecord, EndReason, FamilyLimits, FamilyView, GrantStore } from '../ports.ts'
 import { ExpiringMap } from './expiring-map.ts'
+import { decide, excessOver, type Family, limitsOf } from './refresh-decision.ts'
 
 /** How long a code is remembered after its end, so that a second use is seen as one. */
 const CODE_MEMORY = 600
-/** Retries of one token that are answered within the grace window; the window is what bounds theft, this bounds work. */
-const MAX_RETRIES = 65_535
-
 interface Code {
   readonly record: CodeRecord
   state: 'issued' | 'used' | 'burnt'
   nonce?: string
   limits?: FamilyLimits | undefined
-}
-
-interface Family {
-  readonly grant: Grant
-  readonly openedAt: NumericDate
-  generation: number
-  token: NextToken
-  /** The immediate predecessor, its own expiry, and when it was first used. */
-  previous?: {
-    hash: NextToken['hash']
-    expiresAt: NumericDate
-    usedAt: NumericDate
-    nonce: string
-    retries: number
-    fastForwarded: boolean
-  }
-  periodStart: NumericDate
-  lastUsedAt: NumericDate
-  /** High-water mark: a clock that jumps back extends nothing. */
-  seen: NumericDate
-  ended: EndReason | undefined
 }
 
 /** Codes and families in memory. JavaScript runs each verb to its end, which is what makes it atomic. */
@@ -131,7 +96,7 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       family.seen = now
       if (family.ended !== undefined) return { outcome: 'ended', grant }
       const outcome = decide(family, request, now)
-      if (outcome.outcome === 'rotated' || outcome.outcome === 'kept') keep(family, outcome.limits.expiresAt)
+      if ('limits' in outcome) keep(family, outcome.limits.expiresAt)
       return outcome
     },
 
@@ -164,104 +129,6 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       }
     },
   }
-}
-
-/** The decision table of a refresh: what is presented decides, top to bottom, and what changes stands beside it. */
-function decide(family: Family, request: RefreshRequest, now: NumericDate): RefreshOutcome {
-  const { grant } = family
-  const { policy } = request
-  const age = family.generation - request.generation
-  const isCurrent = age === 0 && sameHash(family.token.hash, request.tokenHash)
-  const isAhead = age < 0
-  const limits = limitsOf(family, policy, now)
-
-  if (isCurrent || isAhead) {
-    if (isOver(limits)) return { outcome: 'expired', grant }
-    const excess = excessOver(grant, request)
-    if (excess !== undefined) return { outcome: excess, grant }
-    family.lastUsedAt = now
-    if (policy.issuance === 'keep') {
-      if (isAhead) {
-        family.generation = request.generation
-        family.token = { hash: request.tokenHash, keyId: request.next.keyId }
-      }
-      return {
-        outcome: 'kept',
-        grant,
-        generation: request.generation,
-        keyId: family.token.keyId,
-        limits,
-        fastForwarded: isAhead,
-      }
-    }
-    family.previous = {
-      hash: request.tokenHash,
-      expiresAt: limits.expiresAt,
-      usedAt: now,
-      nonce: request.nonce,
-      retries: 0,
-      fastForwarded: isAhead,
-    }
-    family.generation = request.generation + 1
-    family.token = request.next
-    if (policy.issuance === 'rotate-and-reset') family.periodStart = now
-    return {
-      outcome: 'rotated',
-      grant,
-      generation: family.generation,
-      keyId: request.next.keyId,
-      limits: limitsOf(family, policy, now),
-      fastForwarded: isAhead,
-    }
-  }
-
-  // Same generation, another hash, yet a valid tag: no token that this family issued. Nothing to conclude from it.
-  if (age === 0) return { outcome: 'unknown' }
-
-  const { previous } = family
-  if (age === 1 && previous !== undefined && sameHash(previous.hash, request.tokenHash)) {
-    const answer = { grant, generation: family.generation, keyId: family.token.keyId, limits }
-    if (previous.nonce === request.nonce)
-      return { outcome: 'rotated', ...answer, fastForwarded: previous.fastForwarded }
-    if (now - previous.usedAt < request.grace && previous.retries < MAX_RETRIES) {
-      if (now >= previous.expiresAt || isOver(limits)) return { outcome: 'expired', grant }
-      const excess = excessOver(grant, request)
-      if (excess !== undefined) return { outcome: excess, grant }
-      previous.retries++
-      return { outcome: 'retried', ...answer, fastForwarded: false }
-    }
-  }
-  family.ended = 'reused'
-  return { outcome: 'reused', grant }
-}
-
-/** keep, rotate: from the period's start; rotate-and-reset moves that start. Never past the cap. */
-function limitsOf(
-  family: Pick<Family, 'openedAt' | 'periodStart'>,
-  policy: RefreshPolicy,
-  now: NumericDate,
-): FamilyLimits {
-  const bound = policy.absoluteLifetime === undefined ? undefined : family.openedAt + policy.absoluteLifetime
-  return {
-    openedAt: family.openedAt,
-    expiresAt: Math.min(family.periodStart + policy.lifetime, bound ?? Number.POSITIVE_INFINITY),
-    bound,
-    now,
-  }
-}
-
-/** Over at its expiry, and as soon as less than a second is left for an access token (`expires_in` is never 0). */
-function isOver({ now, expiresAt, bound }: FamilyLimits): boolean {
-  return now >= expiresAt || (bound !== undefined && bound - now < 1)
-}
-
-function excessOver(
-  grant: Grant,
-  wanted: { scope?: readonly string[]; resource?: string },
-): 'scope_exceeded' | 'resource_exceeded' | undefined {
-  if (wanted.scope !== undefined && !coversScope(grant.scope, wanted.scope)) return 'scope_exceeded'
-  if (wanted.resource !== undefined && !grant.resources.includes(wanted.resource)) return 'resource_exceeded'
-  return undefined
 }
 
 /** Oldest first; of one moment by id. */

@@ -1,3 +1,4 @@
+import { callback, optional, readOptions, whole } from '../../protocol/options.ts'
 import { type Clock, systemClock } from '../../protocol/time.ts'
 import type { Stores } from '../ports.ts'
 import { memoryClients } from './clients.ts'
@@ -18,11 +19,13 @@ export interface MemoryStoresOptions {
 /**
  * Stores that forget everything when the process ends: for development and tests, and for trying out. Two `aat`s
  * in one process that are given the same stores behave like two instances on one Redis.
+ * @throws ConfigurationError for wrong options
  */
-export function memoryStores({
-  clock = systemClock,
-  maxEntries = 100_000,
-}: MemoryStoresOptions = {}): Stores {
+export function memoryStores(options: MemoryStoresOptions = {}): Stores {
+  const { clock, maxEntries } = readOptions('memoryStores', options, {
+    clock: optional(callback<Clock>(), systemClock),
+    maxEntries: optional(whole('entries', 1, 2 ** 31), 100_000),
+  })
   return {
     kind: 'memory',
     grants: memoryGrants(clock, maxEntries),
