@@ -107,13 +107,28 @@ const endpointPath: Check<string> = text({
   what: 'an absolute path of letters, digits and - . _ ~ without a trailing slash, like /oauth/token',
 })
 
+/** A verb of each port, by which stores are known. */
+const verbs = {
+  grants: 'refresh',
+  clients: 'read',
+  requests: 'take',
+  consents: 'remember',
+  replays: 'claim',
+  revocations: 'append',
+  ring: 'compareAndSet',
+} satisfies Record<Exclude<keyof Stores, 'kind'>, string>
+
 /** What is checked of each option, and the defaults. */
 export const aatOptionsShape = {
   issuer: url,
   secrets: optional(listOf(optional(secretOf(32)), { max: 8 }), []),
   stores: optional(
     verified<Stores>((value) =>
-      typeof (value as Stores | null)?.grants?.refresh === 'function'
+      Object.entries(verbs).every(
+        ([port, verb]) =>
+          typeof (value as Record<string, Record<string, unknown> | undefined> | null)?.[port]?.[verb] ===
+          'function',
+      )
         ? undefined
         : 'must be memoryStores() or redisStores(…)',
     ),

@@ -4,7 +4,7 @@ import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
 import { type RingTimes, violatedInequalities } from './keys/schedule.ts'
 import { type DerivedKeys, deriveKeys } from './protocol/derived-keys.ts'
-import type { SigningAlgorithm } from './protocol/jwa.ts'
+import { type SigningAlgorithm, signatureLength } from './protocol/jwa.ts'
 import { readOptions } from './protocol/options.ts'
 import { type Random, randomId } from './protocol/random.ts'
 import type { ResourceCatalogue } from './protocol/resource.ts'
@@ -12,6 +12,8 @@ import { catalogueOf } from './protocol/resource-options.ts'
 import type { Clock, Every } from './protocol/time.ts'
 import { memoryStores } from './stores/memory/memory-stores.ts'
 import type { Client, RefreshPolicy, Stores } from './stores/ports.ts'
+import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
+import { longestTokenLength } from './tokens/mint.ts'
 
 export interface Configuration {
   readonly issuer: string
@@ -73,6 +75,19 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     longestToken: Math.max(...[...resources.all.values()].map((resource) => resource.accessTokenLifetime)),
   }
   violatedInequalities(ringTimes).forEach(report)
+  for (const { identifier, audience, scopes } of resources.all.values()) {
+    const token = {
+      issuer,
+      audience,
+      scope: [...scopes.keys()].join(' '),
+      hasCustomClaims: options.claims !== undefined,
+    }
+    const length = longestTokenLength(token, signatureLength(alg, rsaBits))
+    if (length > MAX_ISSUED_TOKEN)
+      report(
+        `resources[${JSON.stringify(identifier)}]: an access token with all of its scopes could have ${length} characters, over ${MAX_ISSUED_TOKEN}; use fewer or shorter scopes, or a smaller key`,
+      )
+  }
 
   const secrets = options.secrets.filter((secret) => secret !== undefined)
   const [newest = randomId(random, 32), ...older] = secrets

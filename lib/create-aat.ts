@@ -8,11 +8,13 @@ import { authorizationCodeGrant } from './grants/authorization-code-grant.ts'
 import { clientCredentialsGrant } from './grants/client-credentials-grant.ts'
 import type { GrantType, GrantTypeOptions } from './grants/grant-type.ts'
 import { refreshTokenGrant } from './grants/refresh-token-grant.ts'
-import { type Aat, attachParts, type RevocationTarget } from './http/aat.ts'
+import { type Aat, attachParts } from './http/aat.ts'
 import { createKeyRing } from './keys/key-ring.ts'
 import { createEventHub } from './protocol/events.ts'
+import { StoreUnavailable } from './protocol/oauth-error.ts'
 import { createEndGrant } from './revocation/end-grant.ts'
 import { createRevocationLog } from './revocation/revocation-log.ts'
+import { createRevoke } from './revoke.ts'
 import { authorizationCodes } from './tokens/authorization-code.ts'
 import { createMint } from './tokens/mint.ts'
 import { refreshTokens as refreshTokensOf } from './tokens/refresh-token.ts'
@@ -80,43 +82,15 @@ export function createAat(options: AatOptions): Aat {
   started.catch(reportTrouble)
 
   function reportTrouble(error: unknown): void {
-    emit('ring.unusable', { reason: error instanceof Error ? error.message : 'unknown' })
+    // A driver's own words may hold its connection string.
+    const reason =
+      error instanceof StoreUnavailable
+        ? error.message
+        : `the store failed: ${error instanceof Error ? error.name : typeof error}`
+    emit('ring.unusable', { reason })
   }
 
-  async function revoke(target: RevocationTarget): Promise<void> {
-    const names = typeof target === 'object' && target !== null ? Object.keys(target) : []
-    const [name, value] = Object.entries(target ?? {})[0] ?? []
-    if (names.length !== 1 || typeof value !== 'string' || value === '')
-      throw new TypeError('revoke: name exactly one of grantId, jti, subject, clientId')
-    if (name === 'grantId') await disconnect(value)
-    else if (name === 'jti') await revocations.revoke('jti', value, 'the app')
-    else if (name === 'subject' || name === 'clientId') await revokeAll(name, value, 'the app')
-    else throw new TypeError(`revoke: ${name} is not one of grantId, jti, subject, clientId`)
-  }
-
-  /** The user's way out: the grant ends, and the client has to ask again. */
-  async function disconnect(grantId: string): Promise<void> {
-    const family = await stores.grants.readFamily(grantId)
-    await endGrant(grantId, 'revoked', 'the app')
-    if (family !== undefined) await stores.consents.forget(family.grant.subject, family.grant.clientId)
-  }
-
-  /** One epoch for the access tokens, whatever their number, and then every family. */
-  async function revokeAll(name: 'subject' | 'clientId', value: string, by: string): Promise<void> {
-    await revocations.revoke(name === 'subject' ? 'subject' : 'client', value, by)
-    for (let cursor: string | undefined; ; ) {
-      const page = await stores.grants.listFamilies({
-        [name]: value,
-        limit: 1000,
-        ...(cursor !== undefined && { cursor }),
-      })
-      for (const { grant } of page.families)
-        await stores.grants.end(grant.id, name === 'subject' ? 'subject_revoked' : 'client_deleted')
-      if (page.families.length === 0) return
-      cursor = page.cursor
-      if (cursor === undefined) return
-    }
-  }
+  const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant })
 
   const aat: Aat = Object.freeze({
     issuer,

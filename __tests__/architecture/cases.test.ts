@@ -27,10 +27,11 @@ function readTestedIds(): Set<string> {
   return found
 }
 
+/** Of a table the first column makes the name, where the name is `'%s: …'`. */
 function idsOf(text: string): string[] {
-  return [...text.matchAll(/['"`]([A-Z]{3}-\d{3}(?:, [A-Z]{3}-\d{3})*): /g)].flatMap(([, list = '']) =>
-    list.split(', '),
-  )
+  const named = [...text.matchAll(/['"`]([A-Z]{3}-\d{3}(?:, [A-Z]{3}-\d{3})*): /g)]
+  const rows = /['"`]%s: /.test(text) ? [...text.matchAll(/\[\s*['"`]([A-Z]{3}-\d{3})['"`],/g)] : []
+  return [...named, ...rows].flatMap(([, list = '']) => list.split(', '))
 }
 
 test('ids are read from the beginning of names only', () => {
@@ -39,6 +40,8 @@ test('ids are read from the beginning of names only', () => {
     'ALG-001',
     'ALG-002',
   ])
+  expect(idsOf("test.each([\n  ['TOK-002', 1],\n])('%s: at %d', () => {})")).toEqual(['TOK-002'])
+  expect(idsOf("const table = [['TOK-002', 1]]")).toEqual([])
   expect(idsOf("// TOK-001: a comment\ntest('see TOK-001: a')\nconst id = 'TOK-001'")).toEqual([])
 })
 

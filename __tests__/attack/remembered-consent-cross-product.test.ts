@@ -23,7 +23,7 @@ test('remembered consent does not grant a scope at a resource at which the user 
 
 test('aat.revoke({ grantId }) of a grant without a refresh token makes the client ask again', async () => {
   const world = await startWorld({
-    aat: (base) => ({
+    aat: () => ({
       clients: [
         {
           clientId: 'confidential',

@@ -58,7 +58,8 @@ test('"sign out everywhere" covers an authorization that was on its way when it 
     clock.advance(1)
   }
   const { body } = await world.signInAndGetTokens({}, {}, { browser })
-  const status = body?.access_token === undefined ? 401 : (await world.call('/api/a', body.access_token)).status
+  const status =
+    body?.access_token === undefined ? 401 : (await world.call('/api/a', body.access_token)).status
   await world.close()
   expect(status).toBe(401)
 })

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
-import type { ConsentStore } from '../../lib/stores/ports.ts'
+import type { Consent, ConsentStore } from '../../lib/stores/ports.ts'
 import { type ManualClock, manualClock } from '../support/world.ts'
 import { type StoresFactory, T } from './contract.ts'
 
@@ -18,39 +18,51 @@ export function consentStoreContract(make: StoresFactory): void {
 
   async function remembered(subject = 'alice', clientId = 'client') {
     const consent = await consents.read(subject, clientId)
-    return consent && { scope: [...consent.scope].sort(), resources: [...consent.resources].sort() }
+    return (
+      consent && Object.fromEntries([...consent].map(([resource, scope]) => [resource, [...scope].sort()]))
+    )
   }
 
   test('remembered for this subject and this client', async () => {
-    await consents.remember('alice', 'client', { scope: ['a'], resources: ['r'] }, T + 100)
-    expect(await remembered()).toEqual({ scope: ['a'], resources: ['r'] })
+    await consents.remember('alice', 'client', allowed({ r: ['a'] }), T + 100)
+    expect(await remembered()).toEqual({ r: ['a'] })
     expect(await remembered('bob')).toBeUndefined()
     expect(await remembered('alice', 'another')).toBeUndefined()
   })
 
-  test('remembering adds, each once, and prolongs', async () => {
-    await consents.remember('alice', 'client', { scope: ['a', 'b'], resources: ['r'] }, T + 100)
-    await consents.remember('alice', 'client', { scope: ['b', 'c'], resources: ['s'] }, T + 200)
+  test('remembering adds, resource by resource, and prolongs', async () => {
+    await consents.remember('alice', 'client', allowed({ r: ['a', 'b'] }), T + 100)
+    await consents.remember('alice', 'client', allowed({ s: ['b', 'c'] }), T + 200)
     clock.now = T + 199
-    expect(await remembered()).toEqual({ scope: ['a', 'b', 'c'], resources: ['r', 's'] })
+    expect(await remembered()).toEqual({ r: ['a', 'b'], s: ['b', 'c'] })
     clock.now = T + 200
     expect(await remembered()).toBeUndefined()
   })
 
   test('what is over is not added to', async () => {
-    await consents.remember('alice', 'client', { scope: ['a'], resources: ['r'] }, T + 100)
+    await consents.remember('alice', 'client', allowed({ r: ['a'] }), T + 100)
     clock.now = T + 100
-    await consents.remember('alice', 'client', { scope: ['b'], resources: ['r'] }, T + 200)
-    expect(await remembered()).toEqual({ scope: ['b'], resources: ['r'] })
+    await consents.remember('alice', 'client', allowed({ r: ['b'] }), T + 200)
+    expect(await remembered()).toEqual({ r: ['b'] })
   })
 
   test('forgotten', async () => {
-    await consents.remember('alice', 'client', { scope: ['a'], resources: ['r'] }, T + 100)
-    await consents.remember('alice', 'another', { scope: ['a'], resources: ['r'] }, T + 100)
+    await consents.remember('alice', 'client', allowed({ r: ['a'] }), T + 100)
+    await consents.remember('alice', 'another', allowed({ r: ['a'] }), T + 100)
     await consents.forget('alice', 'client')
     await consents.forget('alice', 'client')
     expect(await remembered()).toBeUndefined()
     expect(await remembered('alice', 'another')).toBeDefined()
+  })
+
+  test('all of a subject forgotten at once, and nobody else', async () => {
+    await consents.remember('alice', 'client', allowed({ r: ['a'] }), T + 100)
+    await consents.remember('alice', 'another', allowed({ r: ['a'] }), T + 100)
+    await consents.remember('bob', 'client', allowed({ r: ['a'] }), T + 100)
+    await consents.forgetSubject('alice')
+    expect(await remembered()).toBeUndefined()
+    expect(await remembered('alice', 'another')).toBeUndefined()
+    expect(await remembered('bob')).toBeDefined()
   })
 
   test.each([
@@ -59,8 +71,12 @@ export function consentStoreContract(make: StoresFactory): void {
     ['a', 'b\u0000c', 'a\u0000b', 'c'],
     ['a}', '{b', 'a', '}{b'],
   ])('pairs whose texts run together stay apart: %j and %j, %j and %j', async (one, two, three, four) => {
-    await consents.remember(one, two, { scope: ['a'], resources: ['r'] }, T + 100)
+    await consents.remember(one, two, allowed({ r: ['a'] }), T + 100)
     expect(await remembered(one, two)).toBeDefined()
     expect(await remembered(three, four)).toBeUndefined()
   })
+}
+
+function allowed(scopes: Record<string, string[]>): Consent {
+  return new Map(Object.entries(scopes).map(([resource, scope]) => [resource, new Set(scope)]))
 }

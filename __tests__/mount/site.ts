@@ -145,6 +145,7 @@ export async function openSite(setting: Setting) {
       body: JSON.stringify({
         client_name: 'Mounted',
         redirect_uris: [REDIRECT_URI],
+        grant_types: ['authorization_code', 'refresh_token'],
         token_endpoint_auth_method: 'none',
         ...more,
       }),

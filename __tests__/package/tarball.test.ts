@@ -56,20 +56,57 @@ ${APP}`
 
 const TYPES = `
 import express, { type Express, type RequestHandler } from 'express'
-import { createAat, requireAat, tokenEndpoint, wellKnown } from 'express-aat'
+import { type AatEvent, createAat, getAat, requireAat, tokenEndpoint, wellKnown } from 'express-aat'
 
 const aat = createAat({
   issuer: 'http://127.0.0.1:3000',
+  secrets: [process.env.AAT_SECRET],
   resources: { 'http://127.0.0.1:3000/api': { scopes: ['read'] } },
 })
 const guard: RequestHandler = requireAat(aat, { scope: 'read' })
 
+interface Tenant {
+  tenant: string
+}
+const tenantGuard: RequestHandler = requireAat<Tenant>(aat, {
+  readClaims: ({ sub, tenant }) => {
+    // @ts-expect-error: a custom claim is unknown until it is looked at
+    const unread: string = tenant
+    return { tenant: typeof tenant === 'string' ? tenant : sub + unread }
+  },
+})
+// @ts-expect-error: what readClaims returns is what was promised
+requireAat<Tenant>(aat, { readClaims: () => ({ tenant: 1 }) })
+
 export const app: Express = express()
 app.use(wellKnown(aat))
 app.use('/token', tokenEndpoint(aat))
-app.get('/api', guard, (_req, res) => {
-  res.json({ ok: true })
+app.get('/api', guard, (req, res) => {
+  const { subject, scopes, claims } = getAat(req)
+  const id: string = subject + scopes.join() + claims.jti
+  // @ts-expect-error: a claim that nobody reads is not typed
+  claims.tenant
+  res.json({ id })
 })
+app.get('/tenant', tenantGuard, (req, res) => {
+  const tenant: string = getAat<Tenant>(req).claims.tenant
+  // @ts-expect-error: what the guard found is not to be changed
+  getAat(req).subject = tenant
+  res.json({ tenant })
+})
+
+export const stop: () => void = aat.on('token.issued', (event) => {
+  const jti: string = event.jti
+  // @ts-expect-error: not of this kind of event
+  event.kid
+  console.log(event.name, event.clientId, jti)
+})
+aat.on('key.activated', ({ kid, alg }) => console.log(kid, alg))
+aat.on('*', (event: AatEvent) => {
+  if (event.name === 'token.issued') console.log(event.jti)
+})
+// @ts-expect-error: there is no such event
+aat.on('token.stolen', () => {})
 
 export async function close(): Promise<void> {
   await aat.ready()

@@ -128,7 +128,7 @@ test('any sequence of refreshes, retries, replays, revocations and clock jumps g
           expect(await stores.grants.readFamily(family.grant.id)).toEqual(before)
         } else if (action.kind === 'revoke') {
           const outcome = await stores.grants.end(family.grant.id, 'revoked')
-          if (outcome === 'ended') model.dead = true
+          if (outcome.outcome === 'ended') model.dead = true
         } else {
           if (action.switchTo !== null) policy = { ...policy, ...action.switchTo }
           const generation = Math.max(0, model.newest - action.behind)

@@ -38,7 +38,8 @@ test("AUT-026: an error of a stranger's client is a page with a link, for everyb
         world.authorizeUrl({ client_id: id, redirect_uri: redirectUri, ...parameters }),
       )
       const text = await expectPage(response)
-      const link = /<a class="button" href="([^"]+)" rel="noreferrer">/.exec(text)?.[1]?.replaceAll('&#38;', '&') ?? ''
+      const link =
+        /<a class="button" href="([^"]+)" rel="noreferrer">/.exec(text)?.[1]?.replaceAll('&#38;', '&') ?? ''
       const target = new URL(link)
       expect(target.origin + target.pathname).toBe(redirectUri)
       expect(target.searchParams.get('error')).toMatch(/^[a-z_]+$/)
@@ -63,7 +64,9 @@ test('AUT-026: a sign-in that comes back by itself does not open the redirect', 
 })
 
 test('AUT-026: clients of the configuration and loopback redirects get their errors at once', async () => {
-  const response = await new Browser(world.base).get(world.authorizeUrl({ client_id: PUBLIC.id, scope: 'nope' }))
+  const response = await new Browser(world.base).get(
+    world.authorizeUrl({ client_id: PUBLIC.id, scope: 'nope' }),
+  )
   expect(expectRedirect(response, `${REDIRECT_URI}?`).error).toBe('invalid_scope')
   const loopback = 'http://127.0.0.1:12345/cb'
   const { id } = await stranger(world, { redirect_uris: [loopback] })

@@ -40,7 +40,9 @@ describe('prompt=none shows nothing', () => {
   test('AUT-041: consent_required with a session, a code once consent is remembered', async () => {
     const browser = await signedIn(world, 'carol')
     const none = { scope: 'a', prompt: 'none' }
-    expect(expectRedirect(await browser.get(world.authorizeUrl(none)), REDIRECT_URI).error).toBe('consent_required')
+    expect(expectRedirect(await browser.get(world.authorizeUrl(none)), REDIRECT_URI).error).toBe(
+      'consent_required',
+    )
     await world.authorize({ scope: 'a' }, { browser })
     expect(expectRedirect(await browser.get(world.authorizeUrl(none)), REDIRECT_URI).code).toMatch(/./)
   })
@@ -50,7 +52,10 @@ describe('prompt=none shows nothing', () => {
     await world.authorize({ scope: 'a' }, { browser })
     world.clock.advance(61)
     const ask = async (parameters: Record<string, string>) =>
-      expectRedirect(await browser.get(world.authorizeUrl({ scope: 'a', prompt: 'none', ...parameters })), REDIRECT_URI)
+      expectRedirect(
+        await browser.get(world.authorizeUrl({ scope: 'a', prompt: 'none', ...parameters })),
+        REDIRECT_URI,
+      )
     expect((await ask({ max_age: '60' })).error).toBe('login_required')
     expect((await ask({ max_age: '0' })).error).toBe('login_required')
     expect((await ask({ max_age: '61' })).code).toMatch(/./)
@@ -64,7 +69,12 @@ describe('the way over the sign-in', () => {
   test('the sign-in is asked with what the client wants, and its return path has only the handle', async () => {
     const browser = new Browser(world.base)
     const response = await browser.get(
-      world.authorizeUrl({ prompt: 'login', max_age: '5', acr_values: 'x y', login_hint: 'alice@example.com' }),
+      world.authorizeUrl({
+        prompt: 'login',
+        max_age: '5',
+        acr_values: 'x y',
+        login_hint: 'alice@example.com',
+      }),
     )
     expect(response.status).toBe(303)
     expect(asked).toEqual([
@@ -85,10 +95,16 @@ describe('the way over the sign-in', () => {
     const { returnTo } = asked[0] as SignInContext
     expect(locationOf(response)).toContain('/sign-in?')
     // The first factor alone: resolveUser still says undefined, and the way goes back to sign-in each time.
-    for (let visit = 0; visit < 3; visit++) expect(locationOf(await browser.get(returnTo))).toContain('/sign-in?')
+    for (let visit = 0; visit < 3; visit++)
+      expect(locationOf(await browser.get(returnTo))).toContain('/sign-in?')
     const post = await browser.send(`${world.endpoint('authorize')}/consent`, {
       method: 'POST',
-      body: new URLSearchParams({ request: returnTo.split('=')[1] ?? '', token: 'x', decision: 'allow', scope: 'a' }),
+      body: new URLSearchParams({
+        request: returnTo.split('=')[1] ?? '',
+        token: 'x',
+        decision: 'allow',
+        scope: 'a',
+      }),
     })
     expect(locationOf(post)).toContain('/sign-in?')
     expect(await browser.follow(await browser.get(returnTo)).then((page) => page.status)).toBe(200)
@@ -141,7 +157,9 @@ describe('the way over the sign-in', () => {
   test('AUT-043: max_age still holds when the form is submitted', async () => {
     const browser = await signedIn(world)
     world.clock.advance(1)
-    const page = await browser.follow(await browser.get(world.authorizeUrl({ prompt: 'consent', max_age: '30' })))
+    const page = await browser.follow(
+      await browser.get(world.authorizeUrl({ prompt: 'consent', max_age: '30' })),
+    )
     world.clock.advance(31)
     const answer = await browser.submitConsent(page, { decision: 'allow' })
     expect(locationOf(answer)).toContain('/sign-in?')

@@ -423,7 +423,7 @@ describe('TEP-040: which refusals consume the code', () => {
     expect((await world.token(request)).status).toBe(200)
   })
 
-  test('TEP-040: a granted resource for which no granted scope is left does not consume the code', async () => {
+  test('TEP-040: a resource that was asked for but has nothing of the granted scope does not consume the code', async () => {
     const { code, verifier } = await authorizeForBoth('b')
     const request = {
       grant_type: 'authorization_code',
@@ -432,12 +432,12 @@ describe('TEP-040: which refusals consume the code', () => {
       redirect_uri: REDIRECT_URI,
     }
     const answer = await world.token({ ...request, resource: world.otherResource })
-    expect([answer.status, answer.body.error]).toEqual([400, 'invalid_scope'])
+    expect([answer.status, answer.body.error]).toEqual([400, 'invalid_target'])
     const { status, body } = await world.token({ ...request, resource: world.resource })
     expect([status, body.scope]).toEqual([200, 'b'])
     // Nor does it rotate the refresh token, which would be taken for stolen later.
     const refused = await world.refresh(body.refresh_token, { resource: world.otherResource })
-    expect([refused.status, refused.body.error]).toEqual([400, 'invalid_scope'])
+    expect([refused.status, refused.body.error]).toEqual([400, 'invalid_target'])
     world.clock.advance(120)
     expect((await world.refresh(body.refresh_token, { resource: world.resource })).status).toBe(200)
   })

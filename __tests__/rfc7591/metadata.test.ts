@@ -59,7 +59,10 @@ describe('what is registered', () => {
 
   test('DCR-002: a confidential client, whose secret works in the way it registered for and no other', async () => {
     for (const method of ['client_secret_basic', 'client_secret_post']) {
-      const { status, body } = await world.register({ redirect_uris: [uri], token_endpoint_auth_method: method })
+      const { status, body } = await world.register({
+        redirect_uris: [uri],
+        token_endpoint_auth_method: method,
+      })
       expect([status, body.client_secret_expires_at]).toEqual([201, 0])
       expect(body.client_secret).toMatch(/^[A-Za-z0-9_-]{43}$/)
       const { code, verifier } = await world.authorize({ client_id: body.client_id, redirect_uri: uri })
@@ -130,22 +133,28 @@ describe('what is registered', () => {
     expect(text).not.toMatch(/chosen|evil|trust|first|skip|tenant|service|admin|introspects/i)
     expect(await world.aat.clients.get(body.client_id)).toMatchObject({ origin: 'registered' })
     const { browser } = await world.authorize({ client_id: body.client_id, redirect_uri: uri }, { as: 'zoe' })
-    const again = await browser.get(world.authorizeUrl({ client_id: body.client_id, redirect_uri: uri, scope: 'b' }))
+    const again = await browser.get(
+      world.authorizeUrl({ client_id: body.client_id, redirect_uri: uri, scope: 'b' }),
+    )
     expect(again.headers.get('location')).toContain('/consent?')
   })
 
   test('DCR-007, DCR-050: 300 equal registrations are 300 clients, with ids that no URL is like (10,000 in the case)', async () => {
     const ids = new Set<string>()
     for (let round = 0; round < 30; round++)
-      for (const { body } of await Promise.all(Array.from({ length: 10 }, () => world.register(publicClient))))
+      for (const { body } of await Promise.all(
+        Array.from({ length: 10 }, () => world.register(publicClient)),
+      ))
         ids.add(body.client_id)
     expect(ids.size).toBe(300)
     expect([...ids].filter((id) => !/^dcr_[A-Za-z0-9_-]{22}$/.test(id))).toEqual([])
   })
 
   test('DCR-032: a thousand unknown members are neither echoed nor a reason to refuse', async () => {
-    const junk = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`foo_${index}`, { deep: [index] }]))
-    const { status, text } = await world.register({ ...publicClient, ...junk, '__proto__x': 1 })
+    const junk = Object.fromEntries(
+      Array.from({ length: 1000 }, (_, index) => [`foo_${index}`, { deep: [index] }]),
+    )
+    const { status, text } = await world.register({ ...publicClient, ...junk, __proto__x: 1 })
     expect(status).toBe(201)
     expect(text).not.toContain('foo_')
   })
@@ -260,10 +269,15 @@ describe('redirect_uris', () => {
   test('DCR-017: length and number have bounds', async () => {
     await expectUriRefused(`https://a.example/${'x'.repeat(2049 - 18)}`)
     await expectUriRefused(...Array.from({ length: 101 }, (_, index) => `https://a.example/${index}`))
-    const { status } = await world.register({ ...publicClient, redirect_uris: Array(1000).fill('https://a.example/x'.repeat(60)) })
+    const { status } = await world.register({
+      ...publicClient,
+      redirect_uris: Array(1000).fill('https://a.example/x'.repeat(60)),
+    })
     expect(status).toBe(413)
     const longest = `https://a.example/${'x'.repeat(2048 - 18)}`
-    expect((await world.register({ ...publicClient, redirect_uris: [longest] })).body.redirect_uris).toEqual([longest])
+    expect((await world.register({ ...publicClient, redirect_uris: [longest] })).body.redirect_uris).toEqual([
+      longest,
+    ])
   })
 
   test('DCR-019: missing, empty, of another type', async () => {
@@ -284,9 +298,23 @@ describe('redirect_uris', () => {
 describe('other metadata', () => {
   test('DCR-023: pages are https', async () => {
     for (const name of ['logo_uri', 'client_uri', 'tos_uri', 'policy_uri']) {
-      for (const value of ['javascript:alert(1)', 'data:text/html,x', 'http://a.example', '/x', '', 1, null, 'https://', `https://a.example/${'x'.repeat(2048)}`, 'https://a.example/"x', 'https://a.example/\n'])
+      for (const value of [
+        'javascript:alert(1)',
+        'data:text/html,x',
+        'http://a.example',
+        '/x',
+        '',
+        1,
+        null,
+        'https://',
+        `https://a.example/${'x'.repeat(2048)}`,
+        'https://a.example/"x',
+        'https://a.example/\n',
+      ])
         await expectRefused({ ...publicClient, [name]: value })
-      expect((await world.register({ ...publicClient, [name]: 'https://a.example/x' })).body[name]).toBe('https://a.example/x')
+      expect((await world.register({ ...publicClient, [name]: 'https://a.example/x' })).body[name]).toBe(
+        'https://a.example/x',
+      )
     }
   })
 
@@ -296,7 +324,17 @@ describe('other metadata', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     try {
       const { port } = server.address() as AddressInfo
-      for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `[::ffff:7f00:1]:${port}`, '169.254.169.254', '10.0.0.1', '100.64.0.1', '[fd00::1]', '0.0.0.0', 'keys.example'])
+      for (const host of [
+        `127.0.0.1:${port}`,
+        `localhost:${port}`,
+        `[::ffff:7f00:1]:${port}`,
+        '169.254.169.254',
+        '10.0.0.1',
+        '100.64.0.1',
+        '[fd00::1]',
+        '0.0.0.0',
+        'keys.example',
+      ])
         for (const scheme of ['http', 'https'])
           await expectRefused({
             redirect_uris: [uri],
@@ -315,7 +353,8 @@ describe('other metadata', () => {
   const good = ec.publicKey.export({ format: 'jwk' })
 
   test('DCR-029, DCR-031: jwks are public, strong, few, and alone', async () => {
-    const rsa = (bits: number) => generateKeyPairSync('rsa', { modulusLength: bits }).publicKey.export({ format: 'jwk' })
+    const rsa = (bits: number) =>
+      generateKeyPairSync('rsa', { modulusLength: bits }).publicKey.export({ format: 'jwk' })
     const withKeys = (...keys: unknown[]) => ({
       redirect_uris: [uri],
       token_endpoint_auth_method: 'private_key_jwt',
@@ -350,7 +389,15 @@ describe('other metadata', () => {
   })
 
   test('DCR-035: grants that open registration does not give', async () => {
-    for (const type of ['password', 'implicit', 'client_credentials', 'urn:ietf:params:oauth:grant-type:jwt-bearer', 'refresh_token', '', '__proto__'])
+    for (const type of [
+      'password',
+      'implicit',
+      'client_credentials',
+      'urn:ietf:params:oauth:grant-type:jwt-bearer',
+      'refresh_token',
+      '',
+      '__proto__',
+    ])
       await expectRefused({ redirect_uris: [uri], grant_types: [type] })
     for (const types of ['authorization_code', {}, [1], [null], [['authorization_code']]])
       await expectRefused({ redirect_uris: [uri], grant_types: types })
@@ -368,7 +415,10 @@ describe('other metadata', () => {
       expect(token.status).toBe(200)
       const wide = await open.token({ grant_type: 'client_credentials', scope: 'b' }, basic(id, secret))
       expect(wide.body.error).toBe('invalid_scope')
-      const none = await open.register({ grant_types: ['client_credentials'], token_endpoint_auth_method: 'none' })
+      const none = await open.register({
+        grant_types: ['client_credentials'],
+        token_endpoint_auth_method: 'none',
+      })
       expect([none.status, none.body.error]).toEqual([400, 'invalid_client_metadata'])
     } finally {
       await open.close()
@@ -387,12 +437,15 @@ describe('other metadata', () => {
       expect(body.scope).toBe('a')
       const ask = await narrow.authorize({ client_id: body.client_id, redirect_uri: uri, scope: 'a' })
       expect(ask.code).not.toBe('')
-      const more = await ask.browser.get(narrow.authorizeUrl({ client_id: body.client_id, redirect_uri: uri, scope: 'a b' }))
+      const more = await ask.browser.get(
+        narrow.authorizeUrl({ client_id: body.client_id, redirect_uri: uri, scope: 'a b' }),
+      )
       expect(more.headers.get('location')).toContain('error=invalid_scope')
     } finally {
       await narrow.close()
     }
-    for (const scope of [1, {}, ['a'], 'a  b', 'a"b', 'x'.repeat(3000)]) await expectRefused({ ...publicClient, scope })
+    for (const scope of [1, {}, ['a'], 'a  b', 'a"b', 'x'.repeat(3000)])
+      await expectRefused({ ...publicClient, scope })
   })
 
   test('DCR-041: client_name', async () => {
@@ -441,9 +494,16 @@ describe('other metadata', () => {
 })
 
 describe('the request', () => {
-  const send = async (body: string, headers: Record<string, string> = { 'Content-Type': 'application/json' }) =>
+  const send = async (
+    body: string,
+    headers: Record<string, string> = { 'Content-Type': 'application/json' },
+  ) =>
     readAnswer(
-      await fetch(world.endpoint('register'), { method: 'POST', body: new TextEncoder().encode(body), headers }),
+      await fetch(world.endpoint('register'), {
+        method: 'POST',
+        body: new TextEncoder().encode(body),
+        headers,
+      }),
     )
   const json = JSON.stringify(publicClient)
 
@@ -464,7 +524,18 @@ describe('the request', () => {
   })
 
   test('HTP-010: malformed JSON, in our words', async () => {
-    for (const body of ['{', '', 'null', '[]', '"x"', '1', '{}x', `\ufeff${json}`, '{"a":}', '['.repeat(30_000)]) {
+    for (const body of [
+      '{',
+      '',
+      'null',
+      '[]',
+      '"x"',
+      '1',
+      '{}x',
+      `\ufeff${json}`,
+      '{"a":}',
+      '['.repeat(30_000),
+    ]) {
       const answer = await send(body)
       expect([body.slice(0, 20), answer.status]).toEqual([body.slice(0, 20), 400])
       expect(answer.body.error).toMatch(/^invalid_(client_metadata|redirect_uri)$/)
@@ -472,7 +543,7 @@ describe('the request', () => {
     }
   })
 
-  test('HTP-010: the same behind the app\'s own body parser', async () => {
+  test("HTP-010: the same behind the app's own body parser", async () => {
     const express = (await import('express')).default
     const parsed = await startWorld({ before: (app) => app.use(express.json()) })
     try {

@@ -232,14 +232,14 @@ describe('within a grant', () => {
     expect((await world.refresh(second.body.refresh_token)).status).toBe(200)
   })
 
-  test('RTK-037: a granted resource for which none of the scope is: refused, and the code and token stay', async () => {
+  test('RTK-037: a resource that has none of the scope is not granted: refused, and the code and token stay', async () => {
     const authorized = await authorizeFor([world.resource, world.otherResource], 'b')
-    expectRefused(await redeem(authorized, [['resource', world.otherResource]]), 'invalid_scope')
+    expectRefused(await redeem(authorized, [['resource', world.otherResource]]), 'invalid_target')
     const first = await redeem(authorized)
     expect([first.status, audienceOf(first)]).toEqual([200, world.resource])
     expectRefused(
       await world.refresh(first.body.refresh_token, { resource: world.otherResource }),
-      'invalid_scope',
+      'invalid_target',
     )
     world.clock.advance(60)
     expect((await world.refresh(first.body.refresh_token)).status).toBe(200)

@@ -116,9 +116,11 @@ export function readAuthorizationRequest(
   if (!isCodeChallenge(codeChallenge))
     throw new OAuthError('invalid_request', 'code_challenge must be the base64url of a SHA-256')
 
-  const resources = readResources(rules.resources, parameters.get('resource') ?? [])
+  const asked = readResources(rules.resources, parameters.get('resource') ?? [])
   const scopeText = one('scope')
-  const scope = readNewScope(resources, scopeText === undefined ? undefined : parseScope(scopeText), client)
+  const scope = readNewScope(asked, scopeText === undefined ? undefined : parseScope(scopeText), client)
+  // A resource that has nothing of the scope would get tokens that allow nothing.
+  const resources = asked.filter((resource) => scope.some((token) => resource.scopes.has(token)))
 
   const prompt = one('prompt')?.split(' ') ?? []
   if (prompt.some((value) => !knownPrompts.includes(value)))

@@ -1,5 +1,5 @@
 import type { Emit } from '../protocol/events.ts'
-import type { Clock } from '../protocol/time.ts'
+import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { Grant, PendingRequest, Stores } from '../stores/ports.ts'
 import type { AuthorizationCodes } from '../tokens/authorization-code.ts'
 import type { SignedInUser } from './user.ts'
@@ -15,7 +15,10 @@ export interface AuthorizeOptions {
   readonly consentLifetime: number
 }
 
-/** Makes a user's yes into an authorization code (RFC 6749 §4.1.2) and remembers it. */
+/**
+ * Makes a user's yes into an authorization code (RFC 6749 §4.1.2) and remembers it.
+ * `decidedAt` is from before the app was asked who the user is: a revocation that comes between the two covers the grant.
+ */
 export function createAuthorize({
   stores,
   codes,
@@ -29,6 +32,7 @@ export function createAuthorize({
     user: SignedInUser,
     scope: readonly string[],
     by: 'user' | 'remembered' | 'first-party',
+    decidedAt: NumericDate,
   ): Promise<string> {
     const code = codes.create()
     const now = clock()
@@ -38,7 +42,7 @@ export function createAuthorize({
       subject: user.subject,
       scope,
       resources: request.resources,
-      createdAt: now,
+      createdAt: decidedAt,
       authTime: user.authTime,
       ...(user.acr !== undefined && { acr: user.acr }),
       ...(user.amr !== undefined && { amr: user.amr }),
@@ -47,7 +51,7 @@ export function createAuthorize({
       await stores.consents.remember(
         user.subject,
         request.clientId,
-        { scope, resources: request.resources },
+        new Map(request.resources.map((resource) => [resource, new Set(scope)])),
         now + consentLifetime,
       )
     }

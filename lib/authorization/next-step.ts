@@ -34,14 +34,12 @@ export function nextStep(
     return { step: 'sign-in', error: 'unmet_authentication_requirements' }
 
   if (request.prompt.includes('consent')) return { step: 'consent' }
+  if (!isIdentified(client, request.redirectUri)) return { step: 'consent' }
   if (client.firstParty) return { step: 'code', by: 'first-party' }
-  const covered =
-    consent !== undefined &&
-    coversScope(consent.scope, request.scope) &&
-    request.resources.every((resource) => consent.resources.includes(resource))
-  return covered && isIdentified(client, request.redirectUri)
-    ? { step: 'code', by: 'remembered' }
-    : { step: 'consent' }
+  const isCovered = request.resources.every((resource) =>
+    coversScope(consent?.get(resource) ?? [], request.scope),
+  )
+  return isCovered ? { step: 'code', by: 'remembered' } : { step: 'consent' }
 }
 
 /**

@@ -4,7 +4,7 @@ import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
 
 /** A user who is signed in to the app, completely (second factors included). What `resolveUser` returns. */
 export interface SignedInUser {
-  /** The user's stable id: the `sub` claim. Up to 255 characters; never starts with `client:`. */
+  /** The user's stable id: the `sub` claim. Up to 255 bytes; never starts with `client:`. */
   readonly subject: string
   /** When the user authenticated, in seconds since the epoch. */
   readonly authTime: NumericDate
@@ -24,8 +24,8 @@ export function readUser(value: unknown, now: NumericDate): SignedInUser | undef
   if (value === undefined || value === null || value === false) return undefined
   if (!isObject(value)) throw new TypeError('resolveUser must return a user or undefined')
   const { subject, authTime, acr, amr, displayName } = value
-  if (typeof subject !== 'string' || subject === '' || subject.length > 255)
-    throw new TypeError('resolveUser: subject must be a string of 1 to 255 characters')
+  if (typeof subject !== 'string' || subject === '' || Buffer.byteLength(subject) > 255)
+    throw new TypeError('resolveUser: subject must be a string of 1 to 255 bytes')
   if (subject.startsWith(CLIENT_SUBJECT_PREFIX))
     throw new TypeError(`resolveUser: subject must not start with "${CLIENT_SUBJECT_PREFIX}"`)
   if (typeof authTime !== 'number' || !Number.isFinite(authTime) || authTime <= 0 || authTime > now + 60) {
@@ -33,10 +33,17 @@ export function readUser(value: unknown, now: NumericDate): SignedInUser | undef
       'resolveUser: authTime must be seconds since the epoch, not in the future (Date.now() is milliseconds: divide by 1000)',
     )
   }
-  if (acr !== undefined && (typeof acr !== 'string' || acr === ''))
-    throw new TypeError('resolveUser: acr must be a string')
-  if (amr !== undefined && !(Array.isArray(amr) && amr.every((method) => typeof method === 'string')))
-    throw new TypeError('resolveUser: amr must be an array of strings')
+  if (acr !== undefined && (typeof acr !== 'string' || acr === '' || Buffer.byteLength(acr) > 128))
+    throw new TypeError('resolveUser: acr must be a string of at most 128 bytes')
+  if (
+    amr !== undefined &&
+    !(
+      Array.isArray(amr) &&
+      amr.every((method) => typeof method === 'string') &&
+      Buffer.byteLength(amr.join()) <= 256
+    )
+  )
+    throw new TypeError('resolveUser: amr must be an array of strings, of at most 256 bytes together')
   if (displayName !== undefined && typeof displayName !== 'string')
     throw new TypeError('resolveUser: displayName must be a string')
   return {

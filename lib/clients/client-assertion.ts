@@ -65,6 +65,6 @@ export async function problemOfAssertion(
     return 'exp is too far in the future'
   if (iat !== undefined && (typeof iat !== 'number' || iat > now + TOLERANCE)) return 'iat is in the future'
   if (typeof jti !== 'string' || jti === '' || jti.length > 512) return 'jti'
-  const claim = await replays.claim(sha256(JSON.stringify([client.id, jti])), exp + TOLERANCE)
+  const claim = await replays.claim(sha256(JSON.stringify([client.id, jti])), Math.ceil(exp) + TOLERANCE)
   return claim === 'seen' ? 'jti was used before' : undefined
 }

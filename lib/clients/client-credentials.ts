@@ -74,15 +74,16 @@ export function readCredentials(
 
 /** HTTP Basic as RFC 6749 §2.3.1 has it: both halves form-urlencoded before they are joined. Padded base64 only. */
 function readBasic(header: string): { id: string; secret: string } {
-  const failure = new OAuthError(
-    'invalid_client',
-    'the Authorization header is not valid HTTP Basic (RFC 6749 section 2.3.1)',
-  )
+  const failure = () =>
+    new OAuthError(
+      'invalid_client',
+      'the Authorization header is not valid HTTP Basic (RFC 6749 section 2.3.1)',
+    )
   const encoded = /^basic ([A-Za-z0-9+/]+={0,2})$/i.exec(header)?.[1]
   const bytes = encoded === undefined ? undefined : decodeBase64(encoded)
   const pair = bytes && decodeUtf8(bytes)
   const colon = pair?.indexOf(':') ?? -1
-  if (pair === undefined || colon < 1) throw failure
+  if (pair === undefined || colon < 1) throw failure()
   const id = formDecode(pair.slice(0, colon))
   const secret = formDecode(pair.slice(colon + 1))
   if (
@@ -92,7 +93,7 @@ function readBasic(header: string): { id: string; secret: string } {
     secret === '' ||
     hasControlCharacter(id + secret)
   )
-    throw failure
+    throw failure()
   return { id, secret }
 }
 

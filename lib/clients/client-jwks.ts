@@ -20,7 +20,7 @@ export function problemOfClientJwks(jwks: unknown): string | undefined {
 }
 
 function problemOfJwk(jwk: unknown): string | undefined {
-  if (!isObject(jwk) || JSON.stringify(jwk).length > 8192) return 'is not a JWK object'
+  if (!isObject(jwk) || Object.values(jwk).some((member) => isTooLong(member))) return 'is not a JWK object'
   if (privateMembers.some((member) => member in jwk)) return 'has private members; register public keys only'
   if (!['EC', 'RSA', 'OKP'].includes(jwk.kty as string)) return 'must be of type EC, RSA or OKP'
   if (jwk.use !== undefined && jwk.use !== 'sig') return 'is not for signatures'
@@ -30,7 +30,9 @@ function problemOfJwk(jwk: unknown): string | undefined {
     if (key.asymmetricKeyType === 'rsa') {
       if ((modulusLength ?? 0) < 2048 || (modulusLength ?? 0) > 4096)
         return 'must be RSA of 2048 to 4096 bits'
-      if ((publicExponent ?? 0n) < 3n) return 'has a weak RSA exponent'
+      // A larger one makes each verification cost a hundred times as much.
+      if ((publicExponent ?? 0n) < 3n || (publicExponent ?? 0n) > 2n ** 32n)
+        return 'has an RSA exponent that is not between 3 and 2^32'
     } else if (key.asymmetricKeyType === 'ec') {
       if (!['prime256v1', 'secp384r1', 'secp521r1'].includes(namedCurve ?? ''))
         return 'must be on curve P-256, P-384 or P-521'
@@ -39,4 +41,13 @@ function problemOfJwk(jwk: unknown): string | undefined {
   } catch {
     return 'is not a valid public key'
   }
+}
+
+/** Members are short texts, or lists of them (`key_ops`, `x5c`): nothing nested, nothing huge. */
+function isTooLong(member: unknown): boolean {
+  const texts = Array.isArray(member) ? member : [member]
+  return (
+    texts.length > 10 ||
+    texts.some((text) => (typeof text === 'string' ? text.length > 8192 : typeof text === 'object'))
+  )
 }

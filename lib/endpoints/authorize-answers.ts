@@ -48,11 +48,7 @@ interface AppPages extends Pick<AuthorizeEndpointOptions, 'resolveUser' | 'signI
 }
 
 /** What the authorization endpoint can answer; its steps choose. Nothing in here changes what is stored. */
-export function authorizeAnswers(
-  parts: AatParts,
-  settings: AppPages,
-  consentPath: string,
-) {
+export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPath: string) {
   const { issuer, clock, pendingRequests, stores, resources } = parts
   function redirect(res: Response, url: string): void {
     setNoStore(res)

@@ -1,4 +1,4 @@
-import { type Request, type RequestHandler, type Response, Router } from 'express'
+import { type ErrorRequestHandler, type Request, type RequestHandler, type Response, Router } from 'express'
 import {
   type ReturnAddress,
   readAuthorizationRequest,
@@ -80,7 +80,7 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     const consent = user && (await stores.consents.read(user.subject, address.client.id))
     const next = nextStep(request, address.client, user, consent, now, false)
     if (next.step === 'code' && user !== undefined)
-      return sendCode(res, request, await parts.authorize(request, user, request.scope, next.by))
+      return sendCode(res, request, await parts.authorize(request, user, request.scope, next.by, now))
     if (request.prompt.includes('none')) {
       throw next.step === 'sign-in'
         ? new OAuthError(
@@ -127,9 +127,10 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
 
   async function showConsent(req: Request, res: Response): Promise<void> {
     const { request, client, handle } = await readPending(req, readForm(readQuery(req)).one('request'))
+    const now = clock()
     const user = await currentUser(req)
     const consent = user && (await stores.consents.read(user.subject, client.id))
-    const next = nextStep(request, client, user, consent, clock(), true)
+    const next = nextStep(request, client, user, consent, now, true)
     if (next.step === 'sign-in' && next.error === 'unmet_authentication_requirements') {
       await pendingRequests.take(handle, cookie.read(req))
       return sendErrorToClient(
@@ -137,14 +138,14 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
         res,
         addressOf(request, client),
         new OAuthError(next.error, 'the user did not sign in in one of the ways of acr_values'),
-        // A sign-in page may send a user who has a session straight back: then nobody did anything.
-        user !== undefined && user.authTime >= Math.floor(request.createdAt),
+        // A sign-in page may send the user straight back: that is nothing that the user did.
+        false,
       )
     }
     if (next.step === 'sign-in' || user === undefined) return sendToSignIn(req, res, request, handle)
     if (next.step === 'code') {
       if ((await pendingRequests.take(handle, cookie.read(req))) === undefined) throw gone()
-      return sendCode(res, request, await parts.authorize(request, user, request.scope, next.by))
+      return sendCode(res, request, await parts.authorize(request, user, request.scope, next.by, now))
     }
     await sendConsent(req, res, request, client, user, handle)
   }
@@ -163,6 +164,7 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     }
     const decision = parameters.get('decision')?.[0]
     const { request, client, handle } = await readPending(req, parameters.get('request')?.[0])
+    const now = clock()
     const user = await currentUser(req)
     if (user === undefined) return sendToSignIn(req, res, request, handle)
     if (!pendingRequests.isFormField(parameters.get('token')?.[0] ?? '', handle, user.subject))
@@ -172,7 +174,7 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     const scope = parameters.get('scope') ?? []
     if (!coversScope(request.scope, scope))
       throw new OAuthError('invalid_request', 'the form is not the one that was shown')
-    const next = nextStep(request, client, user, undefined, clock(), true)
+    const next = nextStep(request, client, user, undefined, now, true)
     if (next.step === 'sign-in') return sendToSignIn(req, res, request, handle)
 
     // From here on the request is used up: a second submission of the same form finds nothing.
@@ -192,14 +194,14 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     const useful = request.resources.filter((identifier) =>
       granted.some((token) => resources.all.get(identifier)?.scopes.has(token)),
     )
-    const code = await parts.authorize({ ...request, resources: useful }, user, granted, 'user')
+    const code = await parts.authorize({ ...request, resources: useful }, user, granted, 'user', now)
     sendCode(res, request, code)
   }
 
   // ── the router ───────────────────────────────────────────────────────────────────────────────────────────────
 
   const routes: Record<string, Record<string, (req: Request, res: Response) => Promise<void>>> = {
-    '/': { GET: begin, HEAD: begin, POST: begin },
+    '/': { GET: begin, POST: begin },
     '/consent': { GET: showConsent, POST: decide },
   }
   const checkMount = warnOfOtherMount(parts, 'authorization')
@@ -209,7 +211,8 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     const route = routes[req.path === '' ? '/' : req.path]
     const handler = route?.[req.method]
     if (handler !== undefined) {
-      handler(req, res).catch(next)
+      // Not by `next`: to Express, `undefined` and 'router' are no errors, and a hook may throw anything.
+      handler(req, res).catch((thrown: unknown) => onError(thrown, req, res, next))
       return
     }
     const error = new OAuthError('invalid_request', 'there is nothing here for this address and method', {
@@ -219,13 +222,13 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     next(error)
   }
 
-  const router = Router()
-  router.use(limitRequests(settings.rateLimit, parts), dispatch)
-  router.use(((thrown, req, res, next) => {
+  const onError: ErrorRequestHandler = (thrown, req, res, next) => {
     if (res.headersSent) return next(thrown)
     const error = toOAuthError(thrown, 'authorization', parts)
     if (error.retryAfter !== undefined) res.setHeader('Retry-After', Math.ceil(error.retryAfter))
     showError(req, res, { status: error.status, code: error.code, description: error.message }).catch(next)
-  }) satisfies import('express').ErrorRequestHandler)
+  }
+  const router = Router()
+  router.use(limitRequests(settings.rateLimit, parts), dispatch, onError)
   return router
 }

@@ -6,10 +6,18 @@ import { limitFailures, rateLimitOption } from '../http/rate-limit.ts'
 import { type Form, readForm } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readOptions } from '../protocol/options.ts'
+import type { NumericDate } from '../protocol/time.ts'
 import type { Client } from '../stores/ports.ts'
 import { jsonEndpoint } from './endpoint-router.ts'
 
-export type FailureLimit = ReturnType<typeof limitFailures>
+/** What an answer may need beside the client and its form. */
+export interface AnswerContext {
+  readonly req: Request
+  readonly res: Response
+  /** When the request began to be looked at: read once. */
+  readonly now: NumericDate
+  readonly failures: ReturnType<typeof limitFailures>
+}
 
 /**
  * The frame of an endpoint to which clients POST a form and authenticate: token, revocation, introspection.
@@ -20,13 +28,7 @@ export function clientEndpoint(
   parts: AatParts,
   name: EndpointName,
   options: unknown,
-  answer: (
-    client: Client,
-    form: Form,
-    req: Request,
-    res: Response,
-    failures: FailureLimit,
-  ) => Promise<object | undefined>,
+  answer: (client: Client, form: Form, context: AnswerContext) => Promise<object | undefined>,
 ): Router {
   const { rateLimit } = readOptions(`${name} endpoint`, options, { rateLimit: rateLimitOption(60, 600) })
   const failures = limitFailures(rateLimit, parts)
@@ -36,24 +38,26 @@ export function clientEndpoint(
     // Node keeps the first of two and says nothing; a proxy may have read the other.
     if (authorization !== undefined && countHeader(req.rawHeaders, 'authorization') > 1)
       throw new OAuthError('invalid_request', 'Authorization is there more than once')
-    try {
-      return await parts.authenticateClient(authorization, {
-        client_id: form.one('client_id'),
-        client_secret: form.one('client_secret'),
-        client_assertion: form.one('client_assertion'),
-        client_assertion_type: form.one('client_assertion_type'),
-      })
-    } catch (error) {
-      if (error instanceof OAuthError && error.code === 'invalid_client') await failures.count(req)
-      throw error
-    }
+    return parts.authenticateClient(authorization, {
+      client_id: form.one('client_id'),
+      client_secret: form.one('client_secret'),
+      client_assertion: form.one('client_assertion'),
+      client_assertion_type: form.one('client_assertion_type'),
+    })
   }
 
   async function handle(req: Request, res: Response): Promise<void> {
-    if (await failures.blocked(req, res)) return
     const form = readForm(await readFormBody(req))
-    const client = await authenticate(req, form)
-    const body = await answer(client, form, req, res, failures)
+    const now = parts.clock()
+    // Counted ahead and taken back, so that any number of attempts at once is counted before one of them is tried.
+    const attempt = await failures.attempt(req, res)
+    if (attempt === undefined) return
+    const client = await authenticate(req, form).catch(async (error: unknown) => {
+      if (!(error instanceof OAuthError && error.code === 'invalid_client')) await attempt.forgive()
+      throw error
+    })
+    await attempt.forgive()
+    const body = await answer(client, form, { req, res, now, failures })
     if (body === undefined) return
     setNoStore(res)
     sendJson(res, 200, body)

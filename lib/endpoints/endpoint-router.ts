@@ -56,7 +56,7 @@ export function warnOfOtherMount(parts: AatParts, name: EndpointName): (req: Req
   return (req) => {
     if (checked) return
     checked = true
-    if (!expected.endsWith(req.baseUrl) && req.baseUrl !== '') {
+    if (!expected.toLowerCase().endsWith(req.baseUrl.toLowerCase()) && req.baseUrl !== '') {
       const message = `the ${name} endpoint is mounted at ${req.baseUrl}, but metadata publishes ${parts.endpoints[name]}; mount it there, or set endpoints.${name}`
       parts.emit('configuration.warning', { message })
       process.emitWarning(`express-aat: ${message}`)

@@ -71,18 +71,21 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
     return { active: true, token_type: 'Bearer', ...claims }
   }
 
-  return clientEndpoint(parts, 'introspection', options, async (caller, form, req, res, failures) => {
+  return clientEndpoint(parts, 'introspection', options, async (caller, form, { req, res, failures }) => {
     if (caller.authenticationMethod === 'none')
       throw new OAuthError(
         'invalid_client',
         'introspection needs a client that authenticates (RFC 7662 section 4)',
       )
-    const key = `client:${caller.id}`
-    if (await failures.blocked(req, res, key)) return undefined
     const token = form.one('token')
     if (token === undefined) throw new OAuthError('invalid_request', 'token is missing')
-    const answer = await introspect(token, caller)
-    if (answer === inactive) await failures.count(req, key)
+    const attempt = await failures.attempt(req, res, `client:${caller.id}`)
+    if (attempt === undefined) return undefined
+    const answer = await introspect(token, caller).catch(async (error: unknown) => {
+      await attempt.forgive()
+      throw error
+    })
+    if (answer !== inactive) await attempt.forgive()
     return answer
   })
 }

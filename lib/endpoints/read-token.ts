@@ -1,5 +1,5 @@
 import type { AatParts } from '../http/aat.ts'
-import { type AatClaims, ACCESS_TOKEN_TYPE, readClaims } from '../tokens/access-token.ts'
+import { type AatClaims, isAccessTokenType, readClaims } from '../tokens/access-token.ts'
 import { parseCompactJws, verifyJws } from '../tokens/compact-jws.ts'
 
 /** An access token of ours, for any of our resources, that is good now; or `undefined` for anything else. Memory only. */
@@ -8,7 +8,7 @@ export async function readOwnAccessToken(
   parts: AatParts,
 ): Promise<(AatClaims & Record<string, unknown>) | undefined> {
   const jws = parseCompactJws(token)
-  if ('problem' in jws || jws.header.typ !== ACCESS_TOKEN_TYPE) return undefined
+  if ('problem' in jws || !isAccessTokenType(jws.header.typ)) return undefined
   const key = parts.keyRing.verificationKey(jws.header.kid)
   if (key === undefined || !(await verifyJws(jws, key))) return undefined
   const claims = readClaims(jws.payload, {

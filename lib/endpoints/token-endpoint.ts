@@ -16,7 +16,7 @@ export interface TokenEndpointOptions {
  */
 export function tokenEndpoint(aat: Aat, options: TokenEndpointOptions = {}): Router {
   const parts = partsOf(aat, 'tokenEndpoint')
-  return clientEndpoint(parts, 'token', options, async (client, form) => {
+  return clientEndpoint(parts, 'token', options, async (client, form, { now }) => {
     const name = form.one('grant_type')
     if (name === undefined) throw new OAuthError('invalid_request', 'grant_type is missing')
     const grantType = parts.grantTypes.get(name)
@@ -27,6 +27,6 @@ export function tokenEndpoint(aat: Aat, options: TokenEndpointOptions = {}): Rou
       )
     if (!client.grantTypes.includes(name))
       throw new OAuthError('unauthorized_client', 'the client may not use this grant_type')
-    return grantType(client, form)
+    return grantType(client, form, now)
   })
 }

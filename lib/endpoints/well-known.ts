@@ -21,6 +21,8 @@ export function wellKnown(aat: Aat): Router {
     [`/.well-known/oauth-authorization-server${issuerPath}`, () => serverMetadataOf(parts)],
     [`${issuerPath}/.well-known/oauth-authorization-server`, () => serverMetadataOf(parts)],
     [new URL(parts.endpoints.jwks).pathname, () => jwksOf(parts)],
+    // As it arrives from a proxy that strips the issuer's path.
+    ['/.well-known/jwks.json', () => jwksOf(parts)],
   ])
   for (const resource of parts.resources.all.values()) {
     const url = new URL(wellKnownUrl(resource.identifier, 'oauth-protected-resource'))
@@ -76,7 +78,14 @@ function serverMetadataOf({ issuer, endpoints, mounted, grantTypes, resources }:
 
 /** Never an empty set: without a key there is nothing to say, and caches must not keep that. */
 async function jwksOf({ keyRing, jwksMaxAge }: AatParts): Promise<Document> {
-  await keyRing.loaded()
+  try {
+    await keyRing.loaded()
+  } catch (error) {
+    throw new OAuthError('temporarily_unavailable', 'there is no signing key yet', {
+      cause: error,
+      retryAfter: 1,
+    })
+  }
   const body = keyRing.jwks()
   if (body.keys.length === 0)
     throw new OAuthError('temporarily_unavailable', 'there is no signing key yet', { retryAfter: 1 })

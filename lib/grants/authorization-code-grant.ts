@@ -55,9 +55,9 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
     const record = issuance.needsReading(wanted, client) ? await grants.readCode(code.grantId) : undefined
     const isTheirs =
       record !== undefined && record.codeHash === code.hash && record.grant.clientId === client.id
-    const consulted = isTheirs
+    const ahead = isTheirs
       ? await issuance.consult(record.grant, client, wanted, 'authorization_code')
-      : {}
+      : undefined
     const signer = await options.signer()
     const first = client.grantTypes.includes('refresh_token')
       ? refreshTokens.first(code.grantId, code.secret)
@@ -79,7 +79,13 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
         },
       }),
     })
-    if (outcome.outcome === 'redeemed')
+    if (outcome.outcome === 'redeemed') {
+      // A store whose reads lag behind may have shown nothing: the hooks are asked all the same.
+      const consulted =
+        ahead ??
+        (issuance.needsReading(wanted, client)
+          ? await issuance.consult(outcome.grant, client, wanted, 'authorization_code')
+          : {})
       return issuance.issue(
         outcome.grant,
         client,
@@ -90,6 +96,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
         first,
         consulted,
       )
+    }
 
     if (outcome.outcome === 'reused') {
       emit('code.reused', about(outcome.grant))

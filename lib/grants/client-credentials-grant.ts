@@ -2,6 +2,7 @@ import type { Form } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readNewScope, readResources } from '../protocol/resource.ts'
 import { parseScope } from '../protocol/scope.ts'
+import type { NumericDate } from '../protocol/time.ts'
 import type { Client } from '../stores/ports.ts'
 import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
 import { checkCustomClaims } from '../tokens/mint.ts'
@@ -17,8 +18,9 @@ export function clientCredentialsGrant({
   mint,
   emit,
   signer,
+  revocations,
 }: GrantTypeOptions): GrantType {
-  return async (client: Client, form: Form): Promise<TokenResponse> => {
+  return async (client: Client, form: Form, now: NumericDate): Promise<TokenResponse> => {
     if (client.authenticationMethod === 'none')
       throw new OAuthError('unauthorized_client', 'client_credentials needs a client that authenticates')
     const [resource, ...more] = readResources(resources, form.resources)
@@ -56,6 +58,9 @@ export function clientCredentialsGrant({
       },
       await signer(),
     )
+    // A client that was deleted or revoked while its request was on the way.
+    if (revocations.covers({ clientId: client.id, subject, issuedAt: now }))
+      throw new OAuthError('invalid_client', 'client authentication failed')
     reportIssued(emit, minted, 'client_credentials', resource.identifier)
     return {
       access_token: minted.token,

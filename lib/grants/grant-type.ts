@@ -2,9 +2,10 @@ import type { Emit } from '../protocol/events.ts'
 import type { Form } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Random } from '../protocol/random.ts'
-import { type ResourceCatalogue, readTokenTarget } from '../protocol/resource.ts'
+import { OFFLINE_ACCESS, type ResourceCatalogue, readTokenTarget } from '../protocol/resource.ts'
 import { canonicalResource } from '../protocol/resource-uri.ts'
 import { coversScope, parseScope } from '../protocol/scope.ts'
+import type { NumericDate } from '../protocol/time.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
 import type { Client, FamilyLimits, Grant, GrantStore, RefreshPolicy } from '../stores/ports.ts'
@@ -24,8 +25,9 @@ export interface TokenResponse {
   readonly refresh_token_expires_in?: number
 }
 
-/** A room: one `grant_type`. All refusals come before its one atomic store call; after it, only minting. */
-export type GrantType = (client: Client, form: Form) => Promise<TokenResponse>
+/** A room: one `grant_type`. All refusals come before its one atomic store call; after it, only minting. `now` is from
+ * before the client was authenticated. */
+export type GrantType = (client: Client, form: Form, now: NumericDate) => Promise<TokenResponse>
 
 /** What an access token is about to be issued for, as the app's hooks see it. */
 export interface TokenContext {
@@ -87,6 +89,8 @@ export function createGrantIssuance({
     wanted: Wanted,
     grantType: TokenContext['grantType'],
   ): Promise<Consulted> {
+    // The store refuses what exceeds the grant; the app is not asked about it.
+    if (!isWithin(grant, wanted)) return {}
     const { resource, scope } = readTokenTarget(resources, grant, wanted, client)
     if (
       hooks.isSubjectActive !== undefined &&
@@ -110,14 +114,14 @@ export function createGrantIssuance({
 
   return {
     /**
-     * Some answers need the grant before the commit: the hooks', and whether any of the scope is left for the resource
-     * and the client. That is certain only for the whole scope, one resource, and a client that may have all of it.
+     * Some answers need the grant before the commit: the hooks', whether a narrower scope is one of the resource's, and
+     * whether anything is left that the client may have today. A whole scope has something for each of its resources
+     * since it was granted.
      */
     needsReading: (wanted: Wanted, client: Client) =>
       hooks.claims !== undefined ||
       hooks.isSubjectActive !== undefined ||
       wanted.scope !== undefined ||
-      resources.all.size > 1 ||
       (client.allowedScope !== undefined && !coversScope(client.allowedScope, everyScope)),
 
     consult,
@@ -180,6 +184,12 @@ export function createGrantIssuance({
   }
 }
 
+function isWithin(grant: Grant, { resource, scope }: Wanted): boolean {
+  return (
+    coversScope(grant.scope, scope ?? []) && (resource === undefined || grant.resources.includes(resource))
+  )
+}
+
 export function reportIssued(
   emit: Emit,
   { claims }: MintedAccessToken,
@@ -220,14 +230,14 @@ export function readWanted(form: Form): Wanted {
     ...(first !== undefined && {
       resource: form.resources.length === 1 ? (canonicalResource(first) ?? first) : form.resources.join(' '),
     }),
-    ...(scope !== undefined && { scope: readWantedScope(scope) }),
+    ...(scope !== undefined && scope !== OFFLINE_ACCESS && { scope: readWantedScope(scope) }),
   }
 }
 
 /** The rule of every endpoint; what breaks it is kept whole, as a token that no grant has. */
 function readWantedScope(text: string): string[] {
   try {
-    return parseScope(text)
+    return parseScope(text).filter((token) => token !== OFFLINE_ACCESS)
   } catch {
     return [text]
   }

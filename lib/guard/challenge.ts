@@ -44,3 +44,13 @@ export function sendChallenge(
       : { error, ...(description !== undefined && { error_description: description }) },
   )
 }
+
+/** Keys cannot be had at the moment: our fault, and 401 would make clients throw good tokens away. */
+export function refuseForNow(res: Response, reference: string): void {
+  setNoStore(res)
+  res.setHeader('Retry-After', '5')
+  sendJson(res, 503, {
+    error: 'temporarily_unavailable',
+    error_description: `access tokens cannot be verified at the moment, try again (reference ${reference})`,
+  })
+}

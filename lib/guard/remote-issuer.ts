@@ -79,6 +79,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
   const { jwksUri, fetch, clock, cacheLifetime, cooldown, timeout, clockTolerance, maxTokenLifetime } =
     settings
   const resources = catalogueOf(settings.resources, settings.defaultResource)
+  let warnedAt = Number.NEGATIVE_INFINITY
   const source: TokenSource = {
     issuer,
     clockTolerance,
@@ -90,17 +91,29 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     isRevoked: () => false,
     onFault(error) {
       const reference = randomId(systemRandom, 9)
-      if (settings.onFault !== undefined) settings.onFault(error, reference)
-      else
+      if (settings.onFault !== undefined) tell(settings.onFault, error, reference)
+      else if (!(clock() - warnedAt < 60)) {
+        // An outage refuses every request; one line a minute tells of it.
+        warnedAt = clock()
         process.emitWarning(
           `express-aat: ${error instanceof Error ? error.message : 'a fault'} (reference ${reference})`,
         )
+      }
       return reference
     },
   }
   const remote: RemoteIssuer = Object.freeze({ issuer })
   partsByRemote.set(remote, { source, resources })
   return remote
+}
+
+/** A listener of the app's that throws changes nothing for the request. */
+function tell(onFault: NonNullable<RemoteIssuerOptions['onFault']>, error: unknown, reference: string): void {
+  try {
+    onFault(error, reference)
+  } catch (thrown) {
+    process.emitWarning(`express-aat: onFault threw ${thrown instanceof Error ? thrown.name : typeof thrown}`)
+  }
 }
 
 /** The token source of a remote issuer, or `undefined` for anything else. */

@@ -1,6 +1,6 @@
-import type { Request, RequestHandler, Response } from 'express'
+import type { Request, RequestHandler } from 'express'
 import type { Aat } from '../http/aat.ts'
-import { countHeader, sendJson, setNoStore } from '../http/headers.ts'
+import { countHeader } from '../http/headers.ts'
 import {
   callback,
   either,
@@ -14,15 +14,11 @@ import {
 } from '../protocol/options.ts'
 import { canonicalResource, wellKnownUrl } from '../protocol/resource-uri.ts'
 import { coversScope, isScopeToken } from '../protocol/scope.ts'
-import {
-  type AatClaims,
-  ACCESS_TOKEN_TYPE,
-  CLIENT_SUBJECT_PREFIX,
-  readClaims,
-} from '../tokens/access-token.ts'
+import { type AatClaims, isAccessTokenType, readClaims } from '../tokens/access-token.ts'
 import { parseCompactJws, verifyJws } from '../tokens/compact-jws.ts'
 import type { Auth } from './auth.ts'
-import { type Challenge, sendChallenge } from './challenge.ts'
+import { authOf, isClientsOwn } from './auth-of.ts'
+import { type Challenge, refuseForNow, sendChallenge } from './challenge.ts'
 import { sourceOfLocal } from './local-issuer.ts'
 import { type RemoteIssuer, sourceOfRemote } from './remote-issuer.ts'
 
@@ -154,11 +150,12 @@ export function requireAat<Claims = unknown>(
     return /^bearer(?:$|[\s,])/i.test(header) ? invalidToken : noToken
   }
 
-  async function verify(token: string): Promise<Auth<Claims> | undefined> {
+  /** What to hand on, or what to answer. */
+  async function verify(token: string): Promise<{ auth: Auth<Claims> } | Challenge> {
     const jws = parseCompactJws(token)
-    if ('problem' in jws || jws.header.typ !== ACCESS_TOKEN_TYPE) return undefined
+    if ('problem' in jws || !isAccessTokenType(jws.header.typ)) return invalidToken
     const key = await source.keyFor(jws.header.kid)
-    if (key === undefined || !(await verifyJws(jws, key))) return undefined
+    if (key === undefined || !(await verifyJws(jws, key))) return invalidToken
     const read = readClaims(jws.payload, {
       issuer: source.issuer,
       audiences,
@@ -166,46 +163,18 @@ export function requireAat<Claims = unknown>(
       tolerance: source.clockTolerance,
       maxLifetime: source.maxLifetime,
     })
-    if ('problem' in read) return undefined
+    if ('problem' in read) return invalidToken
     const claims = read as AatClaims & Record<string, unknown>
-    if (source.isRevoked(claims, jws.header.kid)) return undefined
-    return authOf(token, claims)
+    if (source.isRevoked(claims, jws.header.kid)) return invalidToken
+    const auth = authOf(token, claims, resource, settings.readClaims)
+    return auth === undefined ? invalidToken : (shortcomingOf(claims) ?? { auth })
   }
 
-  function authOf(token: string, claims: AatClaims & Record<string, unknown>): Auth<Claims> | undefined {
-    deepFreeze(claims)
-    let custom: object | undefined
-    try {
-      custom = settings.readClaims?.(claims) as object | undefined
-    } catch {
-      return undefined
-    }
-    if (isPromise(custom)) {
-      custom.catch(() => undefined)
-      throw new TypeError('requireAat: readClaims must not be asynchronous: what it says would come too late')
-    }
-    // What the app adds may be its own data, so only the claims are frozen all the way down.
-    const all = Object.freeze({ ...claims, ...custom }) as unknown as Readonly<AatClaims> & Claims
-    const subject = claims.sub
-    const kind = subject.startsWith(CLIENT_SUBJECT_PREFIX) ? 'client' : 'user'
-    return Object.freeze({
-      token,
-      clientId: claims.client_id,
-      scopes: Object.freeze(claims.scope === '' ? [] : claims.scope.split(' ')),
-      expiresAt: claims.exp,
-      resource: new URL(resource),
-      subject,
-      principal: kind,
-      claims: all,
-      extra: Object.freeze({ subject, principal: kind, claims: all }),
-    })
-  }
-
-  /** What is not enough about a good token. */
-  function shortcomingOf(auth: Auth<Claims>): Challenge | undefined {
-    if (principal !== undefined && auth.principal !== principal) return wrongPrincipal
-    if (!coversScope(auth.scopes, scopes)) return insufficientScope
-    const { acr, auth_time: authTime } = auth.claims
+  /** What is not enough about a good token. Judged by what was signed, whatever the app's `readClaims` makes of it. */
+  function shortcomingOf(claims: AatClaims): Challenge | undefined {
+    if (principal !== undefined && (principal === 'client') !== isClientsOwn(claims)) return wrongPrincipal
+    if (!coversScope(claims.scope.split(' '), scopes)) return insufficientScope
+    const { acr, auth_time: authTime } = claims
     if (acrs.length > 0 && !acrs.includes(acr ?? '')) return stepUp
     if (
       maxAge !== undefined &&
@@ -218,41 +187,25 @@ export function requireAat<Claims = unknown>(
   return function aatGuard(req, res, next) {
     const token = readBearer(req)
     if (typeof token !== 'string') return sendChallenge(res, token, metadataUrl)
-    verify(token).then(
-      (auth) => {
-        const challenge = auth === undefined ? invalidToken : shortcomingOf(auth)
-        if (challenge !== undefined) return sendChallenge(res, challenge, metadataUrl)
-        ;(req as { auth?: unknown }).auth = auth
-        next()
-      },
-      (error: unknown) => refuseForNow(res, source.onFault(error)),
-    )
+    verify(token)
+      .then(
+        (result) => {
+          // Something before the guard gave up waiting (a time-out, say): there is nobody to answer.
+          if (res.headersSent) return
+          if (!('auth' in result)) return sendChallenge(res, result, metadataUrl)
+          ;(req as { auth?: unknown }).auth = result.auth
+          next()
+        },
+        (error: unknown) => {
+          const reference = source.onFault(error)
+          if (!res.headersSent) refuseForNow(res, reference)
+        },
+      )
+      .catch(next)
   }
-}
-
-/** Keys cannot be had at the moment: our fault, and 401 would make clients throw good tokens away. */
-function refuseForNow(res: Response, reference: string): void {
-  setNoStore(res)
-  res.setHeader('Retry-After', '5')
-  sendJson(res, 503, {
-    error: 'temporarily_unavailable',
-    error_description: `access tokens cannot be verified at the moment, try again (reference ${reference})`,
-  })
 }
 
 /** A sign-in that lies further in the future than clocks may (milliseconds for seconds, say) is not a recent one. */
 function isRecent(age: number, maxAge: number, tolerance: number): boolean {
   return age <= maxAge + tolerance && age >= -60 - tolerance
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return value instanceof Promise
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value)
-    for (const member of Object.values(value)) deepFreeze(member)
-  }
-  return value
 }

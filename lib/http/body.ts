@@ -78,8 +78,8 @@ function requireContentType(req: Request, expected: string): void {
 }
 
 function readBytes(req: Request, limit: number, timeout: number): Promise<Buffer> {
-  const tooLarge = new OAuthError('invalid_request', `the body is over ${limit} bytes`, { status: 413 })
-  if (Number(req.headers['content-length'] ?? 0) > limit) return Promise.reject(tooLarge)
+  const tooLarge = () => new OAuthError('invalid_request', `the body is over ${limit} bytes`, { status: 413 })
+  if (Number(req.headers['content-length'] ?? 0) > limit) return Promise.reject(tooLarge())
   // Nothing would ever come: the app read the stream and left no req.body.
   if (req.readableEnded) return Promise.reject(new Error('the body was read before, but is not in req.body'))
   return new Promise((resolve, reject) => {
@@ -108,7 +108,7 @@ function readBytes(req: Request, limit: number, timeout: number): Promise<Buffer
     }
     const onData = (chunk: Buffer) => {
       size += chunk.length
-      if (size > limit) return finish(tooLarge)
+      if (size > limit) return finish(tooLarge())
       chunks.push(chunk)
     }
     const onEnd = () => finish()

@@ -28,14 +28,14 @@ export function rateLimitOption(
     store: optional(
       verified<Store>((value) =>
         typeof (value as Store | null)?.increment === 'function' &&
-        typeof (value as Store | null)?.get === 'function'
+        typeof (value as Store | null)?.decrement === 'function'
           ? undefined
-          : 'must be a store of express-rate-limit, with increment and get',
+          : 'must be a store of express-rate-limit, with increment and decrement',
       ),
     ),
   })
   return (value, path, report) =>
-    either((given) => given === false, oneOf(false), numbers)(value ?? {}, path, report)
+    either((given) => given === false, oneOf(false), numbers)(value === undefined ? {} : value, path, report)
 }
 
 type Settings = ReturnType<ReturnType<typeof rateLimitOption>>
@@ -60,33 +60,34 @@ export function limitRequests(settings: Settings, parts: Pick<AatParts, 'emit'>)
   })
 }
 
-/**
- * Counts failures only, so that no number of good requests is ever slowed: `blocked` before the work, `count` after one
- * that failed.
- */
+/** An attempt that is counted as failed until it is forgiven. */
+export interface Attempt {
+  forgive(): Promise<void>
+}
+
+/** Counts failures only, so that no number of good requests is ever slowed. */
 export function limitFailures(settings: Settings, parts: Pick<AatParts, 'emit'>) {
-  if (settings === false) return { blocked: async () => false, count: async () => undefined }
-  const store = settings.store ?? new MemoryStore()
-  store.init?.({ windowMs: settings.windowSeconds * 1000 } as Options)
+  const store = settings === false ? undefined : (settings.store ?? new MemoryStore())
+  if (settings !== false) store?.init?.({ windowMs: settings.windowSeconds * 1000 } as Options)
   const warn = warnOnce(parts)
   return {
-    /** @returns true where the source failed too often and the request is answered with 429 */
-    async blocked(req: Request, res: Response, key: string = clientAddress(req)): Promise<boolean> {
+    /** @returns `undefined` where the source failed too often and the request is answered with 429 */
+    async attempt(
+      req: Request,
+      res: Response,
+      key: string = clientAddress(req),
+    ): Promise<Attempt | undefined> {
+      if (settings === false || store === undefined) return { forgive: async () => undefined }
       warn(req)
-      const hits = await store.get?.(key)
-      if (hits === undefined || hits.totalHits < settings.limit) return false
-      refuse(
-        req,
-        res,
-        hits.resetTime === undefined
-          ? settings.windowSeconds
-          : // The store's own time, which is the machine's, never an injected one.
-            hits.resetTime.getTime() / 1000 - systemClock(),
-      )
-      return true
-    },
-    async count(req: Request, key: string = clientAddress(req)): Promise<void> {
-      await store.increment(key)
+      const { totalHits, resetTime } = await store.increment(key)
+      const forgive = async () => store.decrement(key)
+      if (totalHits <= settings.limit) return { forgive }
+      await forgive()
+      // The store's own time, which is the machine's, never an injected one.
+      const seconds =
+        resetTime === undefined ? settings.windowSeconds : resetTime.getTime() / 1000 - systemClock()
+      refuse(req, res, seconds)
+      return undefined
     },
   }
 }

@@ -85,14 +85,15 @@ export function signingKeyAt(keys: readonly KeyRecord[], now: NumericDate): KeyR
   for (const key of keys) {
     if (key.revokedAt !== undefined || now < key.activatesAt || now >= key.signsUntil) continue
     if (key.sealed === undefined) continue
-    if (
-      best === undefined ||
-      key.activatesAt > best.activatesAt ||
-      (key.activatesAt === best.activatesAt && key.kid > best.kid)
-    )
-      best = key
+    if (best === undefined || comesAfter(key, best)) best = key
   }
   return best
+}
+
+/** Of two that activated at the same moment, the one that was not handed over signs for longer. */
+function comesAfter(a: KeyRecord, b: KeyRecord): boolean {
+  if (a.activatesAt !== b.activatesAt) return a.activatesAt > b.activatesAt
+  return a.signsUntil === b.signsUntil ? a.kid > b.kid : a.signsUntil > b.signsUntil
 }
 
 /** The keys that verify at a moment and stand in the JWK Set, oldest first; every instance lists them in this order. */

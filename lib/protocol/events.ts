@@ -75,7 +75,13 @@ export type AatListener<N extends AatEventName = AatEventName> = (event: AatEven
 /** Tells the listeners; false where there was none. */
 export type Emit = <N extends AatEventName>(name: N, detail: AatEvents[N]) => boolean
 
-/** A hub of listeners; one that throws disturbs neither the request nor the others. */
+function warnOfListener(name: string, error: unknown): void {
+  process.emitWarning(
+    `express-aat: a listener of ${name} threw ${error instanceof Error ? error.name : typeof error}`,
+  )
+}
+
+/** A hub of listeners; one that throws, or whose promise is rejected, disturbs neither the request nor the others. */
 export function createEventHub(clock: () => NumericDate) {
   const listeners = new Map<AatEventName | '*', Set<AatListener>>()
 
@@ -85,11 +91,10 @@ export function createEventHub(clock: () => NumericDate) {
     const event = Object.freeze({ name, time: clock(), ...detail }) as unknown as AatEvent
     for (const listener of audience) {
       try {
-        listener(event)
+        const result: unknown = listener(event)
+        if (result instanceof Promise) result.catch((error: unknown) => warnOfListener(name, error))
       } catch (error) {
-        process.emitWarning(
-          `express-aat: a listener of ${name} threw ${error instanceof Error ? error.name : typeof error}`,
-        )
+        warnOfListener(name, error)
       }
     }
     return true

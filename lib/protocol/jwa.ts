@@ -23,6 +23,12 @@ export const algorithms = {
 /** A signing algorithm that the key ring can use. */
 export type SigningAlgorithm = keyof typeof algorithms
 
+/** Bytes of a signature. */
+export function signatureLength(alg: SigningAlgorithm, rsaBits: number): number {
+  const algorithm: Algorithm = algorithms[alg]
+  return algorithm.signatureLength ?? rsaBits / 8
+}
+
 const signLater = promisify(signBytes)
 const verifyLater = promisify(verifyBytes)
 

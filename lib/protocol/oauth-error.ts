@@ -52,7 +52,9 @@ export class OAuthError extends Error {
   /** @throws TypeError for a code that is not in the table */
   constructor(code: OAuthErrorCode, description: string, options: OAuthErrorOptions = {}) {
     if (!Object.hasOwn(statusOf, code) || typeof description !== 'string')
-      throw new TypeError(`OAuthError: the code must be one of ${Object.keys(statusOf).join(', ')}, and have a description`)
+      throw new TypeError(
+        `OAuthError: the code must be one of ${Object.keys(statusOf).join(', ')}, and have a description`,
+      )
     super(printable(description), options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.status = options.status ?? statusOf[code]

@@ -146,6 +146,6 @@ export function isLoopbackUri(uri: string): boolean {
 export function withParameters(uri: string, parameters: Record<string, string | undefined>): string {
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.append(name, value)
-  const joint = !uri.includes('?') ? '?' : /[?&]$/.test(uri) ? '' : '&'
+  const joint = !uri.includes('?') ? '?' : uri.endsWith('&') || uri.indexOf('?') === uri.length - 1 ? '' : '&'
   return `${uri}${joint}${query}`
 }

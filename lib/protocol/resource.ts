@@ -58,7 +58,7 @@ export interface ScopeLimits {
 }
 
 /** `offline_access` is understood and left out: the grant type decides about refresh tokens, not a scope. */
-const OFFLINE_ACCESS = 'offline_access'
+export const OFFLINE_ACCESS = 'offline_access'
 
 /**
  * The scope that a new authorization may have: what was asked for, else the client's default, else the resources'.

@@ -1,4 +1,4 @@
-import type { EndReason, GrantStore } from '../stores/ports.ts'
+import type { EndReason, Grant, GrantStore } from '../stores/ports.ts'
 import type { RevocationLog } from './revocation-log.ts'
 
 /**
@@ -7,14 +7,10 @@ import type { RevocationLog } from './revocation-log.ts'
  * that failed half-way is simply repeated.
  */
 export function createEndGrant(grants: GrantStore, log: RevocationLog) {
-  return async function endGrant(
-    grantId: string,
-    reason: EndReason,
-    by: string,
-  ): Promise<'ended' | 'unknown'> {
-    const outcome = await grants.end(grantId, reason)
+  return async function endGrant(grantId: string, reason: EndReason, by: string): Promise<Grant | undefined> {
+    const ended = await grants.end(grantId, reason)
     await log.revoke('grant', grantId, by)
-    return outcome
+    return ended.outcome === 'ended' ? ended.grant : undefined
   }
 }
 

@@ -69,12 +69,15 @@ export function createRevocationLog(store: RevocationStore, clock: Clock, emit: 
      */
     async revoke(kind: RevocationEntry['kind'], id: string, by: string, until?: NumericDate): Promise<void> {
       const now = clock()
+      const isEpoch = kind === 'client' || kind === 'subject'
+      // Said before, and once is enough: nothing new is issued under these, and a client could say it for ever.
+      if (!isEpoch && now < (known.get(`${kind}:${id}`)?.until ?? 0)) return
       const entry: RevocationEntry = {
         kind,
         id,
         // A minute over the longest token, for one that was being signed at this moment and for clocks that differ.
         until: Math.max(until ?? 0, now + longestLife) + 60,
-        ...((kind === 'client' || kind === 'subject') && { notAfter: now }),
+        ...(isEpoch && { notAfter: now }),
       }
       await store.append(entry)
       learn(entry)

@@ -125,7 +125,7 @@ export type RefreshRefusal =
   | 'resource_exceeded'
 
 /** Why a family or grant is over. */
-export type EndReason = 'revoked' | 'reused' | 'code_reused' | 'client_deleted' | 'subject_revoked'
+export type EndReason = 'revoked' | 'reused' | 'code_reused'
 
 /** A family as lists and introspection see it. */
 export interface FamilyView {
@@ -147,7 +147,10 @@ export interface GrantStore {
   redeemCode(redemption: CodeRedemption): Promise<CodeOutcome>
   refresh(request: RefreshRequest): Promise<RefreshOutcome>
   /** Ends the family, and burns the code where it was not redeemed yet. Ending twice is `ended` again. */
-  end(grantId: string, reason: EndReason): Promise<'ended' | 'unknown'>
+  end(
+    grantId: string,
+    reason: EndReason,
+  ): Promise<{ readonly outcome: 'ended'; readonly grant: Grant } | { readonly outcome: 'unknown' }>
   readFamily(grantId: string): Promise<FamilyView | undefined>
   /** Families of a subject or a client that are not over, oldest first. */
   listFamilies(query: FamilyQuery): Promise<{ families: FamilyView[]; cursor: string | undefined }>

@@ -116,16 +116,16 @@ export interface RequestStore {
 }
 
 export interface ConsentStore {
-  /** Adds to what was remembered, and prolongs it. */
+  /** Adds to what was remembered, resource by resource, and prolongs it. */
   remember(subject: string, clientId: string, consent: Consent, expiresAt: NumericDate): Promise<void>
   read(subject: string, clientId: string): Promise<Consent | undefined>
   forget(subject: string, clientId: string): Promise<void>
+  /** All that a subject allowed to anybody. */
+  forgetSubject(subject: string): Promise<void>
 }
 
-export interface Consent {
-  readonly scope: readonly string[]
-  readonly resources: readonly string[]
-}
+/** What a user allowed: scope tokens by resource identifier. What was allowed at one resource says nothing of another. */
+export type Consent = ReadonlyMap<string, ReadonlySet<string>>
 
 export interface ReplayStore {
   /** Claims a key once until the given time: of any number of claimants one is `fresh`. */

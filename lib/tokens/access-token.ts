@@ -7,6 +7,11 @@ import type { NumericDate } from '../protocol/time.ts'
 /** RFC 9068 §2.1. */
 export const ACCESS_TOKEN_TYPE = 'at+jwt'
 
+/** Verifiers accept the full media type too, and media types know no case (RFC 9068 §4, RFC 8725 §3.11). */
+export function isAccessTokenType(typ: string): boolean {
+  return /^(?:application\/)?at\+jwt$/i.test(typ)
+}
+
 /** The longest access token that is issued, in characters: well under Node's 16 KiB for all headers. */
 export const MAX_ISSUED_TOKEN = 4096
 

@@ -3,6 +3,7 @@ import { type Random, randomId } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import {
   type AatClaims,
+  ACCESS_TOKEN_TYPE,
   MAX_ISSUED_TOKEN,
   reservedClaims,
   type Signer,
@@ -66,7 +67,38 @@ export function createMint(issuer: string, clock: () => NumericDate, random: Ran
   }
 }
 
+/** The most that custom claims may be, in bytes of JSON. */
 const MAX_CUSTOM_CLAIMS = 1000
+
+/** How long an access token can become, in characters, with the longest user id, client id, `acr` and `amr` that are let in. */
+export function longestTokenLength(
+  {
+    issuer,
+    audience,
+    scope,
+    hasCustomClaims,
+  }: { issuer: string; audience: string; scope: string; hasCustomClaims: boolean },
+  signatureBytes: number,
+): number {
+  const claims = JSON.stringify({
+    iss: issuer,
+    sub: 'x'.repeat(255),
+    aud: audience,
+    client_id: 'x'.repeat(26),
+    iat: 10_000_000_000,
+    exp: 10_000_000_000,
+    jti: 'x'.repeat(22),
+    scope,
+    auth_time: 10_000_000_000,
+    acr: 'x'.repeat(128),
+    amr: ['x'.repeat(256)],
+    grant_id: 'x'.repeat(22),
+  })
+  const header = JSON.stringify({ alg: 'ES256', typ: ACCESS_TOKEN_TYPE, kid: 'x'.repeat(43) })
+  const base64 = (bytes: number) => Math.ceil((bytes * 4) / 3)
+  const payload = Buffer.byteLength(claims) + (hasCustomClaims ? MAX_CUSTOM_CLAIMS : 0)
+  return base64(header.length) + base64(payload) + base64(signatureBytes) + 2
+}
 
 /** Checks what the app's claims hook returned, before anything is committed. @throws Error, our side's fault. */
 export function checkCustomClaims(claims: unknown): Record<string, unknown> {
@@ -74,8 +106,8 @@ export function checkCustomClaims(claims: unknown): Record<string, unknown> {
     throw new TypeError('the claims hook must return an object')
   const taken = Object.keys(claims).filter((name) => reservedClaims.has(name))
   if (taken.length > 0) throw new TypeError(`the claims hook must not set ${taken.join(', ')}`)
-  const text = JSON.stringify(claims)
-  if (text.length > MAX_CUSTOM_CLAIMS)
-    throw new TypeError(`custom claims of ${text.length} characters are over ${MAX_CUSTOM_CLAIMS}`)
+  const size = Buffer.byteLength(JSON.stringify(claims))
+  if (size > MAX_CUSTOM_CLAIMS)
+    throw new TypeError(`custom claims of ${size} bytes are over ${MAX_CUSTOM_CLAIMS}`)
   return claims as Record<string, unknown>
 }

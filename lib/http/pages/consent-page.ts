@@ -32,7 +32,7 @@ export function sendConsentPage(req: Request, res: Response, view: ConsentView):
   const name = displayText(client.name)
   const where = view.resources.map((resource) => displayText(resource.name)).join(', ')
   const content = html`<h1><bdi>${name}</bdi> would like to use your account</h1>
-<p>${view.user.displayName === undefined ? '' : html`You are signed in as <strong><bdi>${displayText(view.user.displayName)}</bdi></strong>. `}If you allow it, you will be sent ${view.isLoopback ? 'back to an app on ' : 'to '}<strong>${view.redirectHost}</strong>.</p>
+<p>${view.user.displayName === undefined ? '' : html`You are signed in as <strong><bdi>${displayText(view.user.displayName)}</bdi></strong>. `}If you allow it, you will be sent ${view.isLoopback ? 'back to an app on ' : 'to '}<strong>${view.redirectHost}</strong>${view.isLoopback ? html` (<code>${new URL(view.redirectUri).host}</code>)` : ''}.</p>
 ${notes(view)}<form method="post" action="${form.action}">
 ${Object.entries(form.fields).map(([field, value]) => html`<input type="hidden" name="${field}" value="${value}">\n`)}<fieldset>
 <legend>It may, at ${where}:</legend>
@@ -67,7 +67,9 @@ function links({ client }: ConsentView): Html {
   ]
   const shown = pages.flatMap(([label, uri]) =>
     // Registration takes https alone; a store that was written to by somebody else must not say otherwise.
-    !uri?.startsWith('https:') ? [] : [html`<a href="${uri}" rel="noopener noreferrer nofollow">${label}</a> `],
+    !uri?.startsWith('https:')
+      ? []
+      : [html`<a href="${uri}" rel="noopener noreferrer nofollow">${label}</a> `],
   )
   return shown.length === 0 ? html`` : html`<p class="soft">${shown}</p>`
 }

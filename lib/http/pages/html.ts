@@ -115,6 +115,8 @@ export function setPageHeaders(req: Request, res: Response, formTargets: readonl
       },
     },
     crossOriginEmbedderPolicy: false,
+    // Clients open this page in a pop-up and want to hear from it when it is back at theirs.
+    crossOriginOpenerPolicy: false,
     referrerPolicy: { policy: 'no-referrer' },
     xFrameOptions: { action: 'deny' },
     // Transport security is the whole site's to decide, not one page's.

@@ -1,25 +1,37 @@
-import type { Clock } from '../../protocol/time.ts'
+import type { Clock, NumericDate } from '../../protocol/time.ts'
 import type { Consent, ConsentStore } from '../ports.ts'
 import { ExpiringMap } from './expiring-map.ts'
 
-/** Remembered consents in memory. */
+/** Remembered consents in memory, by subject, so that all of one are forgotten at once. */
 export function memoryConsents(clock: Clock, maxEntries: number): ConsentStore {
-  const consents = new ExpiringMap<Consent>(clock, maxEntries)
-  const keyOf = (subject: string, clientId: string) => JSON.stringify([subject, clientId])
+  const subjects = new ExpiringMap<Map<string, { consent: Consent; expiresAt: NumericDate }>>(
+    clock,
+    maxEntries,
+  )
+
+  function read(subject: string, clientId: string): Consent | undefined {
+    const remembered = subjects.get(subject)?.get(clientId)
+    return remembered !== undefined && clock() < remembered.expiresAt ? remembered.consent : undefined
+  }
+
   return {
     async remember(subject, clientId, consent, expiresAt) {
-      const before = consents.get(keyOf(subject, clientId))
-      const merged = {
-        scope: [...new Set([...(before?.scope ?? []), ...consent.scope])],
-        resources: [...new Set([...(before?.resources ?? []), ...consent.resources])],
-      }
-      consents.set(keyOf(subject, clientId), merged, expiresAt)
+      const merged = new Map(read(subject, clientId))
+      for (const [resource, scope] of consent)
+        merged.set(resource, new Set([...(merged.get(resource) ?? []), ...scope]))
+      const clients = subjects.get(subject) ?? new Map()
+      clients.set(clientId, { consent: merged, expiresAt })
+      const last = Math.max(...[...clients.values()].map((remembered) => remembered.expiresAt))
+      subjects.set(subject, clients, last)
     },
     async read(subject, clientId) {
-      return consents.get(keyOf(subject, clientId))
+      return read(subject, clientId)
     },
     async forget(subject, clientId) {
-      consents.delete(keyOf(subject, clientId))
+      subjects.get(subject)?.delete(clientId)
+    },
+    async forgetSubject(subject) {
+      subjects.delete(subject)
     },
   }
 }

@@ -22,12 +22,13 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
     families.set(family.grant.id, family, expiresAt)
   }
 
-  function end(grantId: string, reason: EndReason): 'ended' | 'unknown' {
+  function end(grantId: string, reason: EndReason): Awaited<ReturnType<GrantStore['end']>> {
     const code = codes.get(grantId)
     if (code?.state === 'issued') code.state = 'burnt'
     const family = families.get(grantId)
     if (family !== undefined) family.ended ??= reason
-    return code === undefined && family === undefined ? 'unknown' : 'ended'
+    const grant = family?.grant ?? code?.record.grant
+    return grant === undefined ? { outcome: 'unknown' } : { outcome: 'ended', grant }
   }
 
   return {

@@ -20,12 +20,11 @@ export function memoryRevocations(clock: Clock): RevocationStore {
     },
     async since(known) {
       const now = clock()
-      return {
-        revision,
-        entries: entries
-          .filter((item) => item.revision > known && now < item.entry.until)
-          .map((item) => item.entry),
-      }
+      // Revisions ascend, so what is newer stands at the end.
+      let first = entries.length
+      while (first > 0 && (entries[first - 1]?.revision ?? 0) > known) first--
+      const news = entries.slice(first).map((item) => item.entry)
+      return { revision, entries: news.filter((entry) => now < entry.until) }
     },
     subscribe(listener) {
       listeners.add(listener)

@@ -1,0 +1,197 @@
+import { afterEach, describe, expect, test } from '@jest/globals'
+import express, { type Express } from 'express'
+import { clientAddress } from '../../lib/http/client-address.ts'
+import {
+  authorizeEndpoint,
+  createAat,
+  dcrEndpoint,
+  introspectionEndpoint,
+  tokenEndpoint,
+} from '../../lib/index.ts'
+import { readAnswer } from '../support/world.ts'
+
+const cleanups: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup()
+})
+
+const limit = { limit: 2, windowSeconds: 600 }
+
+/** An app behind a proxy, as far as `trust proxy` says; each endpoint lets two through. */
+async function start(trust?: unknown, makeStore?: () => object) {
+  const aat = createAat({
+    issuer: 'https://as.example',
+    resources: { 'https://as.example/api': { scopes: ['a'] } },
+    corsOrigins: ['https://app.example'],
+  })
+  const warnings: string[] = []
+  aat.on('configuration.warning', ({ message }) => warnings.push(message))
+  const app: Express = express()
+  if (trust !== undefined) app.set('trust proxy', trust)
+  const rateLimit = () => ({ ...limit, ...(makeStore && { store: makeStore() as never }) })
+  app.get('/key', (req, res) => void res.send(clientAddress(req)))
+  app.use(
+    '/oauth/authorize',
+    authorizeEndpoint(aat, { resolveUser: () => undefined, signInUrl: '/in', rateLimit: rateLimit() }),
+  )
+  app.use('/oauth/token', tokenEndpoint(aat, { rateLimit: rateLimit() }))
+  app.use('/oauth/introspect', introspectionEndpoint(aat, { rateLimit: rateLimit() }))
+  app.use('/oauth/register', dcrEndpoint(aat, { allow: 'anyone', rateLimit: rateLimit() }))
+  const server = app.listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  cleanups.push(async () => {
+    await aat.close()
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  const base = `http://127.0.0.1:${(server.address() as { port: number }).port}`
+  return {
+    warnings,
+    key: async (forwarded: string) =>
+      (await fetch(`${base}/key`, { headers: { 'X-Forwarded-For': forwarded } })).text(),
+    register: async (headers: Record<string, string> = {}) =>
+      readAnswer(
+        await fetch(`${base}/oauth/register`, {
+          method: 'POST',
+          headers: { 'Content-Type': 'application/json', ...headers },
+          body: JSON.stringify({ redirect_uris: ['https://a.example/cb'] }),
+        }),
+      ),
+    form: async (path: string, headers: Record<string, string> = {}) =>
+      readAnswer(
+        await fetch(base + path, {
+          method: 'POST',
+          body: new URLSearchParams({ client_id: 'nope', token: 'x' }),
+          headers,
+        }),
+      ),
+    get: async (path: string, headers: Record<string, string> = {}) =>
+      readAnswer(await fetch(base + path, { headers })),
+  }
+}
+const from = (address: string) => ({ 'X-Forwarded-For': address })
+
+describe('429', () => {
+  test('HTP-017: is JSON with an integer Retry-After, at each endpoint', async () => {
+    const app = await start()
+    for (const send of [
+      () => app.register({ Origin: 'https://app.example' }),
+      () => app.form('/oauth/token', { Origin: 'https://app.example' }),
+      () => app.form('/oauth/introspect', { Origin: 'https://app.example' }),
+      () => app.get('/oauth/authorize'),
+    ]) {
+      expect((await send()).status).toBeLessThan(429)
+      expect((await send()).status).toBeLessThan(429)
+      const refused = await send()
+      expect([refused.status, refused.body.error]).toEqual([429, 'temporarily_unavailable'])
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
+      expect(refused.headers.get('retry-after')).toMatch(/^\d{1,3}$/)
+      expect(refused.headers.get('cache-control')).toBe('no-store')
+      expect(refused.headers.get('content-type')).toBe('application/json')
+    }
+    const readable = await app.register({ Origin: 'https://app.example' })
+    expect(readable.headers.get('access-control-allow-origin')).toBe('https://app.example')
+    expect(readable.headers.get('access-control-expose-headers')).toContain('Retry-After')
+  })
+
+  test('HTP-016: a rate-limit store that fails never makes it unlimited: the request is refused', async () => {
+    const fail = async () => Promise.reject(new Error('secret'))
+    const app = await start(undefined, () => ({
+      increment: fail,
+      decrement: fail,
+      resetKey: fail,
+      get: fail,
+    }))
+    for (const answer of [await app.register(), await app.form('/oauth/token')]) {
+      expect([answer.status, answer.body.error]).toEqual([500, 'server_error'])
+      expect(answer.text).not.toContain('secret')
+    }
+  })
+})
+
+describe('whom a request counts for', () => {
+  test('DCR-049: without trust proxy no header chooses the bucket', async () => {
+    const app = await start()
+    const statuses = []
+    for (const address of ['1.1.1.1', '2.2.2.2', '3.3.3.3', '4.4.4.4'])
+      statuses.push(
+        (
+          await app.register({
+            ...from(address),
+            Forwarded: `for=${address}`,
+            'X-Real-IP': address,
+            'CF-Connecting-IP': address,
+          })
+        ).status,
+      )
+    expect(statuses).toEqual([201, 201, 429, 429])
+    expect(app.warnings).toEqual([])
+  })
+
+  test('DCR-049: behind one proxy the last hop counts, whatever was claimed before it', async () => {
+    const app = await start(1)
+    const statuses = []
+    for (const claimed of ['1.1.1.1', '2.2.2.2', '3.3.3.3'])
+      statuses.push((await app.register(from(`${claimed}, 203.0.113.9`))).status)
+    statuses.push((await app.register(from('203.0.113.10'))).status)
+    expect(statuses).toEqual([201, 201, 429, 201])
+    expect(app.warnings).toEqual([])
+  })
+
+  test('HTP-019, MET-007: trust proxy true lets nobody choose a bucket, and warns once', async () => {
+    const app = await start(true)
+    const statuses = []
+    for (const address of ['1.1.1.1', '2.2.2.2', '3.3.3.3'])
+      statuses.push((await app.register(from(address))).status)
+    expect(statuses).toEqual([201, 201, 429])
+    expect(app.warnings).toEqual([expect.stringContaining('"trust proxy" is true')])
+  })
+
+  test('DCR-049: trust proxy false', async () => {
+    const app = await start(false)
+    expect(await app.key('1.1.1.1')).toBe('127.0.0.1')
+  })
+
+  test('DCR-049: one IPv6 /56 is one bucket, the next is another; spellings of an IPv4 address are one', async () => {
+    const app = await start(1)
+    const key = app.key
+    expect(await key('2001:db8:1:200::1')).toBe(await key('2001:db8:1:2ff:ffff::2'))
+    expect(await key('2001:db8:1:200::1')).not.toBe(await key('2001:db8:1:300::1'))
+    expect(await key('2001:DB8:1:200:0:0:0:1')).toBe(await key('2001:db8:1:200::1'))
+    expect(await key('::ffff:1.2.3.4')).toBe('1.2.3.4')
+    expect(await key('::ffff:102:304')).toBe('1.2.3.4')
+    expect(await key('0:0:0:0:0:ffff:1.2.3.4')).toBe('1.2.3.4')
+    expect(await key('::ffff:1.2.3.5')).not.toBe(await key('::ffff:1.2.3.4'))
+  })
+
+  test('MET-007: what is no address counts for the connection, and keys stay short', async () => {
+    const app = await start(1)
+    for (const claimed of [
+      'not-an-ip',
+      'x'.repeat(10_000),
+      Array(1000).fill('x').join(','),
+      '1.2.3.4:80',
+      '[::1]',
+      '1.2.3',
+      '999.1.1.1',
+      '',
+      ',',
+      '::ffff:',
+      'javascript:',
+      '1.1.1.1, bad',
+    ])
+      expect([claimed.slice(0, 20), await app.key(claimed)]).toEqual([claimed.slice(0, 20), '127.0.0.1'])
+  })
+})
+
+test('HTP-017: good requests to the token endpoint are never counted', async () => {
+  const { startWorld } = await import('../support/world.ts')
+  const world = await startWorld({
+    before: (app) => app.set('trust proxy', 1),
+  })
+  cleanups.push(() => world.close())
+  const answers = await Promise.all(
+    Array.from({ length: 50 }, () => world.token({ grant_type: 'client_credentials' })),
+  )
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+})

@@ -1,0 +1,48 @@
+import type { RevocationTarget } from './http/aat.ts'
+import type { EndGrant } from './revocation/end-grant.ts'
+import type { RevocationLog } from './revocation/revocation-log.ts'
+import type { Stores } from './stores/ports.ts'
+
+interface RevokeOptions {
+  readonly stores: Stores
+  readonly revocations: RevocationLog
+  readonly endGrant: EndGrant
+}
+
+/** What the app itself can end: one token, one grant, or all of a user or a client. */
+export function createRevoke({ stores, revocations, endGrant }: RevokeOptions) {
+  /** `aat.revoke`. @throws TypeError where not exactly one target is named */
+  async function revoke(target: RevocationTarget): Promise<void> {
+    const [[name, value] = [], ...more] = Object.entries(target ?? {})
+    if (more.length > 0 || typeof value !== 'string' || value === '')
+      throw new TypeError('revoke: name exactly one of grantId, jti, subject, clientId')
+    if (name === 'grantId') await disconnect(value)
+    else if (name === 'jti') await revocations.revoke('jti', value, 'the app')
+    else if (name === 'subject' || name === 'clientId') await revokeAll(name, value, 'the app')
+    else throw new TypeError(`revoke: ${name} is not one of grantId, jti, subject, clientId`)
+  }
+
+  /** The user's way out: the grant ends, and the client has to ask again. */
+  async function disconnect(grantId: string): Promise<void> {
+    const grant = await endGrant(grantId, 'revoked', 'the app')
+    if (grant !== undefined) await stores.consents.forget(grant.subject, grant.clientId)
+  }
+
+  /** One epoch for the access tokens, whatever their number; then what was remembered, and every family. */
+  async function revokeAll(name: 'subject' | 'clientId', value: string, by: string): Promise<void> {
+    await revocations.revoke(name === 'subject' ? 'subject' : 'client', value, by)
+    if (name === 'subject') await stores.consents.forgetSubject(value)
+    let cursor: string | undefined
+    do {
+      const page = await stores.grants.listFamilies({
+        [name]: value,
+        limit: 1000,
+        ...(cursor !== undefined && { cursor }),
+      })
+      for (const { grant } of page.families) await stores.grants.end(grant.id, 'revoked')
+      cursor = page.cursor
+    } while (cursor !== undefined)
+  }
+
+  return { revoke, revokeAll }
+}
