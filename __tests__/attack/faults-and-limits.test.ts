@@ -1,4 +1,5 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import type { Server } from 'node:http'
 import { connect } from 'node:net'
 import { expect, test } from '@jest/globals'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
@@ -97,7 +98,8 @@ test('the limit of failed client authentications holds for requests whose bodies
     )
     return { socket, done }
   })
-  await new Promise((resolve) => setTimeout(resolve, 1500))
+  // All of them have arrived, none with its body.
+  while ((await connectionsOf(world.server)) < sockets.length) await new Promise(setImmediate)
   for (const { socket } of sockets) socket.write(body)
   await Promise.all(sockets.map(({ done }) => done))
   await world.close()
@@ -130,3 +132,9 @@ test('with a leaked secret and a grant_id (a claim of every token), but without 
   await world.close()
   expect(answer.status).toBe(400)
 })
+
+function connectionsOf(server: Server): Promise<number> {
+  return new Promise((resolve, reject) =>
+    server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+  )
+}

@@ -53,6 +53,7 @@ export function redemptionOf(
   over: Partial<CodeRedemption> = {},
   policy?: RefreshPolicy,
   token: NextToken = aToken(),
+  lineage: Sha256 = aHash(),
 ): CodeRedemption {
   return {
     grantId: code.grant.id,
@@ -61,7 +62,7 @@ export function redemptionOf(
     clientId: code.grant.clientId,
     redirectUri: code.redirectUri,
     challenge: code.codeChallenge,
-    ...(policy !== undefined && { family: { token, policy } }),
+    ...(policy !== undefined && { family: { token, lineage, policy } }),
     ...over,
   }
 }
@@ -80,6 +81,8 @@ export interface TestFamily {
   readonly policy: RefreshPolicy
   /** Generations 0, 1, 2, …: each the successor of the one before. */
   readonly tokens: NextToken[]
+  /** What all of them share, hashed. */
+  readonly lineage: Sha256
   /** A refresh with the token of a generation. */
   refresh(generation: number, over?: Partial<RefreshRequest>): RefreshRequest
 }
@@ -93,16 +96,19 @@ export async function openFamily(
   const code = aCode({ grant: aGrant(over), ...(expiresAt !== undefined && { expiresAt }) })
   const tokens = [aToken(), aToken(), aToken(), aToken(), aToken(), aToken(), aToken(), aToken()]
   await stores.grants.issueCode(code)
-  const answer = await stores.grants.redeemCode(redemptionOf(code, {}, policy, tokens[0]))
+  const lineage = aHash()
+  const answer = await stores.grants.redeemCode(redemptionOf(code, {}, policy, tokens[0], lineage))
   if (answer.outcome !== 'redeemed') throw new Error(`the family did not open: ${answer.outcome}`)
   return {
     grant: code.grant,
     policy,
     tokens,
+    lineage,
     refresh: (generation, more = {}) => ({
       grantId: code.grant.id,
       generation,
       tokenHash: (tokens[generation] as NextToken).hash,
+      lineage,
       next: tokens[generation + 1] as NextToken,
       nonce: anId(),
       clientId: code.grant.clientId,

@@ -95,7 +95,8 @@ export function grantStoreContract(make: StoresFactory): void {
       const token = aToken()
       await grants.issueCode(code)
       at(7)
-      const answer = await grants.redeemCode(redemptionOf(code, {}, ROTATE, token))
+      const lineage = aHash()
+      const answer = await grants.redeemCode(redemptionOf(code, {}, ROTATE, token, lineage))
       expect(answer).toEqual({
         outcome: 'redeemed',
         grant: code.grant,
@@ -105,6 +106,7 @@ export function grantStoreContract(make: StoresFactory): void {
         grant: code.grant,
         generation: 0,
         tokenHash: token.hash,
+        lineage,
         openedAt: T + 7,
         periodStart: T + 7,
         lastUsedAt: T + 7,
@@ -302,12 +304,29 @@ export function grantStoreContract(make: StoresFactory): void {
         grant: family.grant,
         generation: 1,
         tokenHash: family.tokens[1]?.hash,
+        lineage: family.lineage,
         openedAt: T,
         periodStart: T,
         lastUsedAt: T + 10,
         ended: undefined,
       })
     })
+
+    test.each([0, 1, 2, 3, 6])(
+      'generation %d of another lineage is unknown and changes nothing',
+      async (generation) => {
+        const family = await open()
+        await refresh(family, 0)
+        await refresh(family, 1)
+        const before = await grants.readFamily(family.grant.id)
+        const own = { tokenHash: family.tokens[2]?.hash ?? aHash() }
+        for (const over of [{}, own])
+          expect(await refresh(family, generation, { ...over, lineage: aHash(), generation })).toEqual({
+            outcome: 'unknown',
+          })
+        expect(await grants.readFamily(family.grant.id)).toEqual(before)
+      },
+    )
 
     test('the secret that derived the token in force is remembered', async () => {
       const family = await open()

@@ -228,7 +228,11 @@ describe('aat.revoke', () => {
         nonce: id,
         clientId: grant.clientId,
         challenge: 'c',
-        family: { token: { hash, keyId: 'k' }, policy: { issuance: 'rotate', lifetime: 1000 } },
+        family: {
+          token: { hash, keyId: 'k' },
+          lineage: hash,
+          policy: { issuance: 'rotate', lifetime: 1000 },
+        },
       })
     }
     const before = (await server.stores.revocations.since(0)).revision

@@ -1,6 +1,7 @@
 import type { Router } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
+import { sameHash } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { clientEndpoint } from './client-endpoint.ts'
 import { readOwnAccessToken } from './read-token.ts'
@@ -23,9 +24,10 @@ export function revocationEndpoint(aat: Aat, options: RevocationEndpointOptions 
     const refreshToken = parts.refreshTokens.read(token)
     if (refreshToken !== undefined) {
       const family = await parts.stores.grants.readFamily(refreshToken.grantId)
-      if (family?.grant.clientId === clientId) await parts.endGrant(refreshToken.grantId, 'revoked', clientId)
-      else if (family !== undefined)
-        parts.emit('token.foreign', { clientId, owner: family.grant.clientId, grantId: family.grant.id })
+      // Of another lineage: nothing that this family issued, whatever it says.
+      if (family === undefined || !sameHash(family.lineage, refreshToken.lineage)) return
+      if (family.grant.clientId === clientId) await parts.endGrant(refreshToken.grantId, 'revoked', clientId)
+      else parts.emit('token.foreign', { clientId, owner: family.grant.clientId, grantId: family.grant.id })
       return
     }
     const claims = await readOwnAccessToken(token, parts)

@@ -75,6 +75,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       ...(first !== undefined && {
         family: {
           token: { hash: first.hash, keyId: first.keyId },
+          lineage: first.lineage,
           policy: client.refreshPolicy ?? options.refreshPolicy,
         },
       }),

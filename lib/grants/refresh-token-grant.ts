@@ -57,6 +57,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       grantId: token.grantId,
       generation: token.generation,
       tokenHash: token.hash,
+      lineage: token.lineage,
       next: { hash: next.hash, keyId: next.keyId },
       nonce: randomId(random),
       clientId: client.id,

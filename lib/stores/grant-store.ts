@@ -56,7 +56,12 @@ export interface CodeRedemption {
   readonly resource?: string
   readonly scope?: readonly string[]
   /** Open a refresh-token family with this token as its first. */
-  readonly family?: { readonly token: NextToken; readonly policy: RefreshPolicy }
+  readonly family?: {
+    readonly token: NextToken
+    /** Of the family: a token of another lineage is none of it, whatever else it says. */
+    readonly lineage: Sha256
+    readonly policy: RefreshPolicy
+  }
 }
 
 export type CodeOutcome =
@@ -89,6 +94,7 @@ export interface RefreshRequest {
   readonly grantId: string
   readonly generation: number
   readonly tokenHash: Sha256
+  readonly lineage: Sha256
   /** The successor of the presented token, derived from it. */
   readonly next: NextToken
   readonly nonce: string
@@ -132,6 +138,7 @@ export interface FamilyView {
   readonly grant: Grant
   readonly generation: number
   readonly tokenHash: Sha256
+  readonly lineage: Sha256
   readonly openedAt: NumericDate
   /** When the present expiry period began: `openedAt`, or the last reset. */
   readonly periodStart: NumericDate

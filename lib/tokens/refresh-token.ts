@@ -3,11 +3,15 @@ import { type Sha256, sha256 } from '../protocol/digest.ts'
 import { GRANT_ID_BYTES, sealedTokenFormat, TAG_BYTES } from './sealed-token.ts'
 
 /**
- * A refresh token: `aat_rt_` + base64url( grant id 16 | generation u32 | secret 32 | tag 16 ).
+ * A refresh token: `aat_rt_` + base64url( grant id 16 | generation u32 | lineage 16 | secret 16 | tag 16 ).
  *
  * The secret of generation g + 1 is an HMAC of the presented token of generation g. So any number of concurrent
  * refreshes, on any number of instances, compute the same successor, nobody stores it, and a lost reply is answered
  * again; whoever holds the store alone, or an old token alone, computes nothing.
+ *
+ * The lineage is random for each family and the same in all of its tokens; the store knows its hash. It proves descent
+ * where the store has lost track of generations, so that not even the store and the configured secrets together make
+ * a token of a family of which one has never seen any.
  */
 export interface RefreshToken {
   readonly grantId: string
@@ -16,9 +20,13 @@ export interface RefreshToken {
   readonly keyId: string
   readonly text: string
   readonly hash: Sha256
+  /** Hash of what all tokens of the family share. */
+  readonly lineage: Sha256
 }
 
-const SECRET_BYTES = 32
+/** The lineage's half and the secret's. */
+const HALF_BYTES = 16
+const SECRET_BYTES = 2 * HALF_BYTES
 const MAX_GENERATION = 0xffff_ffff
 const format = sealedTokenFormat('aat_rt_', GRANT_ID_BYTES + 4 + SECRET_BYTES + TAG_BYTES)
 
@@ -29,14 +37,23 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
   function make(key: DerivedKeys, grantId: Buffer, generation: number, secret: Buffer): RefreshToken {
     const counter = uint32(generation)
     const text = format.write(grantId, counter, secret, tagOf(key, grantId, counter, secret))
-    return { grantId: grantId.toString('base64url'), generation, keyId: key.id, text, hash: sha256(text) }
+    return {
+      grantId: grantId.toString('base64url'),
+      generation,
+      keyId: key.id,
+      text,
+      hash: sha256(text),
+      lineage: lineageOf(secret),
+    }
   }
 
   return {
     /** Generation 0, derived from the secret of the code that opens the family. */
     first(grantId: string, codeSecret: Buffer): RefreshToken {
       const id = Buffer.from(grantId, 'base64url')
-      return make(newest, id, 0, mac(newest.succession, 'first', id, codeSecret))
+      const lineage = mac(newest.succession, 'line', id, codeSecret).subarray(0, HALF_BYTES)
+      const secret = mac(newest.succession, 'first', id, codeSecret).subarray(0, HALF_BYTES)
+      return make(newest, id, 0, Buffer.concat([lineage, secret]))
     },
 
     /** A well-formed token with a valid tag, or `undefined`; a forgery costs one HMAC for each secret. */
@@ -52,6 +69,7 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
             keyId: key.id,
             text,
             hash: sha256(text),
+            lineage: lineageOf(secret),
           }
         }
       }
@@ -69,7 +87,8 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
       if (key === undefined || bytes === undefined || token.generation >= MAX_GENERATION) return undefined
       const { grantId, secret } = split(bytes)
       const generation = token.generation + 1
-      return make(key, grantId, generation, mac(key.succession, 'succ', grantId, uint32(generation), secret))
+      const next = mac(key.succession, 'succ', grantId, uint32(generation), secret).subarray(0, HALF_BYTES)
+      return make(key, grantId, generation, Buffer.concat([secret.subarray(0, HALF_BYTES), next]))
     },
   }
 }
@@ -78,6 +97,10 @@ export type RefreshTokens = ReturnType<typeof refreshTokens>
 
 function tagOf(key: DerivedKeys, grantId: Buffer, counter: Buffer, secret: Buffer): Buffer {
   return mac(key.tag, 'tag', grantId, counter, secret).subarray(0, TAG_BYTES)
+}
+
+function lineageOf(secret: Buffer): Sha256 {
+  return sha256(secret.subarray(0, HALF_BYTES))
 }
 
 function uint32(value: number): Buffer {

@@ -71,9 +71,10 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       code.state = 'used'
       code.nonce = redemption.nonce
       if (redemption.family !== undefined) {
-        const { token, policy } = redemption.family
+        const { token, lineage, policy } = redemption.family
         const family: Family = {
           grant,
+          lineage,
           openedAt: now,
           generation: 0,
           token,
@@ -93,6 +94,7 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       if (family === undefined) return { outcome: 'unknown' }
       const { grant } = family
       if (grant.clientId !== request.clientId) return { outcome: 'foreign', grant }
+      if (!sameHash(family.lineage, request.lineage)) return { outcome: 'unknown' }
       const now = Math.max(clock(), family.seen)
       family.seen = now
       if (family.ended !== undefined) return { outcome: 'ended', grant }
@@ -145,6 +147,15 @@ function readCursor(cursor: string): Aged {
   return { openedAt: Number(cursor.slice(0, dot)), grant: { id: cursor.slice(dot + 1) } }
 }
 
-function viewOf({ grant, generation, token, openedAt, periodStart, lastUsedAt, ended }: Family): FamilyView {
-  return { grant, generation, tokenHash: token.hash, openedAt, periodStart, lastUsedAt, ended }
+function viewOf({
+  grant,
+  generation,
+  token,
+  lineage,
+  openedAt,
+  periodStart,
+  lastUsedAt,
+  ended,
+}: Family): FamilyView {
+  return { grant, generation, tokenHash: token.hash, lineage, openedAt, periodStart, lastUsedAt, ended }
 }

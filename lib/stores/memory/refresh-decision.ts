@@ -1,4 +1,4 @@
-import { sameHash } from '../../protocol/digest.ts'
+import { type Sha256, sameHash } from '../../protocol/digest.ts'
 import { coversScope } from '../../protocol/scope.ts'
 import type { NumericDate } from '../../protocol/time.ts'
 import type {
@@ -17,6 +17,7 @@ const MAX_RETRIES = 65_535
 export interface Family {
   readonly grant: Grant
   readonly openedAt: NumericDate
+  readonly lineage: Sha256
   generation: number
   token: NextToken
   /** The immediate predecessor, its own expiry, and when it was first used. */
@@ -35,7 +36,10 @@ export interface Family {
   ended: EndReason | undefined
 }
 
-/** The decision table of a refresh: what is presented decides, top to bottom, and what changes stands beside it. */
+/**
+ * The decision table of a refresh, for a family that is not over, its own client, and a token of its lineage: what is
+ * presented decides, top to bottom, and what changes stands beside it.
+ */
 export function decide(family: Family, request: RefreshRequest, now: NumericDate): RefreshOutcome {
   const { grant } = family
   const { policy } = request
