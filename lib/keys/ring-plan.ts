@@ -78,13 +78,12 @@ export async function plannedRing(
   for (const key of next) {
     if (key.revokedAt !== undefined) continue
     // Lifetimes were raised in the configuration: what it signed may live longer than when it was made.
-    const removedAt = removalAfter(key.signsUntil, times)
-    if (key.removedAt < removedAt) replace(records.rewritten(key, { removedAt }))
+    const removedAt = Math.max(key.removedAt, removalAfter(key.signsUntil, times))
     // The private half is destroyed once it no longer signs.
     if (now >= key.signsUntil && key.sealed !== undefined) {
-      replace(records.withoutPrivateHalf(key))
-    } else if (records.isSealedByOlder(key)) {
-      replace(records.rewritten(key, {}))
+      replace(records.withoutPrivateHalf(key, { removedAt }))
+    } else if (removedAt > key.removedAt || records.isSealedByOlder(key)) {
+      replace(records.rewritten(key, { removedAt }))
     }
   }
   return next.sort(byActivation)

@@ -107,13 +107,7 @@ export function standbyAt(
   now: NumericDate,
   alg: SigningAlgorithm,
 ): KeyRecord | undefined {
-  return publishedKeysAt(keys, now).find(
-    (key) =>
-      key.activatesAt > now &&
-      key.alg === alg &&
-      key.signsUntil > key.activatesAt &&
-      key.sealed !== undefined,
-  )
+  return waitingAt(keys, now, alg).find((key) => key.signsUntil > key.activatesAt)
 }
 
 /**
@@ -125,12 +119,12 @@ export function calledOffAt(
   now: NumericDate,
   alg: SigningAlgorithm,
 ): KeyRecord | undefined {
-  return publishedKeysAt(keys, now).find(
-    (key) =>
-      key.activatesAt > now &&
-      key.alg === alg &&
-      key.signsUntil <= key.activatesAt &&
-      key.sealed !== undefined,
+  return waitingAt(keys, now, alg).find((key) => key.signsUntil <= key.activatesAt)
+}
+
+function waitingAt(keys: readonly KeyRecord[], now: NumericDate, alg: SigningAlgorithm): KeyRecord[] {
+  return publishedKeysAt(keys, now).filter(
+    (key) => key.activatesAt > now && key.alg === alg && key.sealed !== undefined,
   )
 }
 
