@@ -8,12 +8,12 @@ export function setNoStore(res: Response): void {
 
 /** Sends JSON in one write: no ETag, no conditional answer, never sniffed as something else. */
 export function sendJson(res: Response, status: number, body: unknown, type = 'application/json'): void {
-  const bytes = Buffer.from(JSON.stringify(body))
+  const text = JSON.stringify(body)
   res.statusCode = status
   res.setHeader('Content-Type', type)
-  res.setHeader('Content-Length', bytes.length)
+  res.setHeader('Content-Length', Buffer.byteLength(text))
   res.setHeader('X-Content-Type-Options', 'nosniff')
-  res.end(res.req.method === 'HEAD' ? undefined : bytes)
+  res.end(res.req.method === 'HEAD' ? undefined : text)
 }
 
 export interface CorsRules {
