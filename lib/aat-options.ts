@@ -29,19 +29,19 @@ import type { Stores } from './stores/ports.ts'
 
 export interface KeyOptions {
   /** Default `ES256`. */
-  alg?: SigningAlgorithm
+  alg?: SigningAlgorithm | undefined
   /** Modulus for RS256 and PS256 (default 2048; 2048, 3072 or 4096). */
-  rsaBits?: number
+  rsaBits?: number | undefined
   /** Seconds that a key signs before its successor (default 2,592,000 = 30 days). */
-  rotationInterval?: number
+  rotationInterval?: number | undefined
   /** Seconds that a key is published before it signs (default 86,400 = 24 h). */
-  publishBefore?: number
+  publishBefore?: number | undefined
   /** Seconds that the JWK Set may be cached (default 300). */
-  jwksMaxAge?: number
+  jwksMaxAge?: number | undefined
   /** Seconds: the longest cache of a verifier to plan for (default 600). */
-  verifierCache?: number
+  verifierCache?: number | undefined
   /** Seconds by which clocks of instances and verifiers may differ, for the schedule (default 60). */
-  clockTolerance?: number
+  clockTolerance?: number | undefined
 }
 
 /** Dangers that production is refused for, unless they are named in `allowInProduction`. */
@@ -53,12 +53,12 @@ export interface AatOptions {
   /** Secrets of at least 32 characters, newest first; default one that is made up at start. `undefined` entries are left out. */
   secrets?: (string | undefined)[]
   /** Default in memory. */
-  stores?: Stores
+  stores?: Stores | undefined
   /** What tokens are for, by URL. */
   resources: Record<string, ResourceOptions>
   /** For requests that name no resource; default the only one. */
-  defaultResource?: string
-  clients?: ClientOptions[]
+  defaultResource?: string | undefined
+  clients?: ClientOptions[] | undefined
   refreshTokens?: RefreshTokenOptions & {
     /** Seconds in which a spent token's immediate successor is given again (default 10, 0 to 60). */
     grace?: number
@@ -66,34 +66,34 @@ export interface AatOptions {
     dangerouslyKeepForPublicClients?: boolean
   }
   /** Seconds that an authorization code lives (default 60, 1 to 600). */
-  codeLifetime?: number
+  codeLifetime?: number | undefined
   /** Seconds that a user has for signing in and deciding (default 600). */
-  authorizationLifetime?: number
+  authorizationLifetime?: number | undefined
   /** Seconds for which a consent is remembered (default 7,776,000 = 90 days; 0: never). */
-  consentLifetime?: number
-  keys?: KeyOptions
+  consentLifetime?: number | undefined
+  keys?: KeyOptions | undefined
   /** Where the endpoints are, as paths on the issuer's origin. */
-  endpoints?: Partial<Record<EndpointName, string>>
+  endpoints?: Partial<Record<EndpointName, string>> | undefined
   /** Custom claims for access tokens; cannot set registered ones. At most 1,000 characters of JSON. */
-  claims?: NonNullable<IssuanceHooks['claims']>
+  claims?: NonNullable<IssuanceHooks['claims']> | undefined
   /** Asked before every token of a user; false refuses with `invalid_grant`. */
-  isSubjectActive?: NonNullable<IssuanceHooks['isSubjectActive']>
+  isSubjectActive?: NonNullable<IssuanceHooks['isSubjectActive']> | undefined
   /** Who may read token, registration and revocation answers across origins: exact origins, or `'*'` (default nobody). */
-  corsOrigins?: '*' | string[]
+  corsOrigins?: '*' | string[] | undefined
   /** Let `http://localhost` redirect URIs vary their port like 127.0.0.1 and [::1] (default false; MCP clients want true). */
-  localhostAnyPort?: boolean
+  localhostAnyPort?: boolean | undefined
   /** Private-use URI schemes without a dot that clients may register, for example `['cursor']`. */
-  privateUseSchemes?: string[]
+  privateUseSchemes?: string[] | undefined
   /** Seconds that verifiers here allow clocks to differ (default 5, 0 to 60). */
-  clockTolerance?: number
+  clockTolerance?: number | undefined
   /** Dangers that are wanted even with `NODE_ENV=production`. */
-  allowInProduction?: ProductionDanger[]
+  allowInProduction?: ProductionDanger[] | undefined
   /** Seconds since the epoch; default the machine's clock. For tests. */
-  clock?: Clock
+  clock?: Clock | undefined
   /** Default the machine's. For tests. */
-  random?: Random
+  random?: Random | undefined
   /** Timers of the background work. For tests. */
-  every?: Every
+  every?: Every | undefined
 }
 
 const DAY = 86_400
@@ -130,7 +130,7 @@ export const aatOptionsShape = {
           'function',
       )
         ? undefined
-        : 'must be memoryStores() or redisStores(…)',
+        : 'must have the ports of Stores, as memoryStores() does',
     ),
   ),
   resources: resourcesOption,

@@ -24,40 +24,40 @@ export interface RefreshTokenOptions {
    * `keep`: the same token until it expires; `rotate`: a new token at each refresh, the expiry unchanged (default);
    * `rotate-and-reset`: a new token and a new expiry.
    */
-  issuance?: 'keep' | 'rotate' | 'rotate-and-reset'
+  issuance?: 'keep' | 'rotate' | 'rotate-and-reset' | undefined
   /** Seconds (default 2,592,000 = 30 days). */
-  lifetime?: number
+  lifetime?: number | undefined
   /** Seconds: nothing that descends from an authorization outlives it, access tokens included (default no cap). */
-  absoluteLifetime?: number
+  absoluteLifetime?: number | undefined
 }
 
 /** A client that the app vouches for. */
 export interface ClientOptions {
   clientId: string
   /** One secret, or several while they rotate, newest first; at least 16 characters each. */
-  clientSecret?: string | string[]
+  clientSecret?: string | string[] | undefined
   /** Default `client_secret_basic` with a secret, `private_key_jwt` with `jwks`, else `none`. */
-  tokenEndpointAuthMethod?: ClientAuthenticationMethod
+  tokenEndpointAuthMethod?: ClientAuthenticationMethod | undefined
   /** Public keys, for `private_key_jwt`. */
   jwks?: { keys: Record<string, unknown>[] }
   /** The one algorithm of its assertions. */
-  tokenEndpointAuthSigningAlg?: string
-  name?: string
-  redirectUris?: string[]
-  applicationType?: 'web' | 'native'
+  tokenEndpointAuthSigningAlg?: string | undefined
+  name?: string | undefined
+  redirectUris?: string[] | undefined
+  applicationType?: 'web' | 'native' | undefined
   /** Default `authorization_code` and `refresh_token` with redirect URIs, else `client_credentials`. */
-  grantTypes?: ('authorization_code' | 'refresh_token' | 'client_credentials')[]
+  grantTypes?: ('authorization_code' | 'refresh_token' | 'client_credentials')[] | undefined
   /** The most that it may ever get (default every scope). */
-  scopes?: string[]
+  scopes?: string[] | undefined
   /** What it gets without asking (default the resource's). */
-  defaultScopes?: string[]
+  defaultScopes?: string[] | undefined
   /** Seconds; may only shorten the resource's. */
-  accessTokenLifetime?: number
-  refreshTokens?: RefreshTokenOptions
+  accessTokenLifetime?: number | undefined
+  refreshTokens?: RefreshTokenOptions | undefined
   /** No consent page: the client is a part of the app itself. */
-  firstParty?: boolean
+  firstParty?: boolean | undefined
   /** Resources whose tokens it may introspect, as their server. */
-  introspects?: string[]
+  introspects?: string[] | undefined
 }
 
 export const refreshTokenShape = {
@@ -150,7 +150,9 @@ export function clientOf(
   if (method === 'private_key_jwt' && given.jwks === undefined)
     report(`${where}.jwks is missing for private_key_jwt`)
   if (method === 'none' && grantTypes.includes('client_credentials'))
-    report(`${where}: client_credentials needs a client that authenticates: add clientSecret or jwks`)
+    report(
+      `${where}: add redirectUris for users to come back to, or clientSecret or jwks for client_credentials`,
+    )
   if (grantTypes.includes('authorization_code') && given.redirectUris.length === 0)
     report(`${where}.redirectUris is missing for authorization_code`)
   if (

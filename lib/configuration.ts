@@ -133,7 +133,7 @@ function checkProduction(options: CheckedOptions, report: (problem: string) => v
     [
       'memory-stores',
       options.stores === undefined || options.stores.kind === 'memory',
-      'stores are in memory: tokens and keys are lost at each restart and not shared; use redisStores(…)',
+      'stores are in memory: tokens and keys are lost at each restart and not shared between instances',
     ],
     [
       'generated-secret',

@@ -20,7 +20,7 @@ export {
   type RemoteIssuerOptions,
   remoteIssuer,
 } from './guard/remote-issuer.ts'
-export { type RequireAatOptions, requireAat } from './guard/require-aat.ts'
+export { type AatGuard, type RequireAatOptions, requireAat } from './guard/require-aat.ts'
 export type { Aat, ClientSummary, EndpointName, GrantSummary, RevocationTarget } from './http/aat.ts'
 export type { ConsentView } from './http/pages/consent-page.ts'
 export type { ErrorView } from './http/pages/error-page.ts'

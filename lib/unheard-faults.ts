@@ -1,6 +1,7 @@
 import type { AatEvents, createEventHub, Emit } from './protocol/events.ts'
+import { ConfigurationError } from './protocol/options.ts'
 
-/** Faults that nobody listens to are warnings of the process, so that they are never silent; without any detail of theirs. */
+/** Faults that nobody listens to are warnings of the process, so that they are never silent; in our own words, none of theirs. */
 export function warnOfUnheardFaults(hub: ReturnType<typeof createEventHub>): Emit {
   return (name, detail) => {
     const heard = hub.emit(name, detail)
@@ -10,9 +11,15 @@ export function warnOfUnheardFaults(hub: ReturnType<typeof createEventHub>): Emi
     >
     const what =
       name === 'fault'
-        ? `a fault in ${where} (reference ${reference}): ${error instanceof Error ? error.name : typeof error}`
+        ? `a fault in ${where} (reference ${reference}): ${wordsOf(error)}`
         : `the key ring is unusable: ${reason}`
     process.emitWarning(`express-aat: ${what}; listen to '${name}' events for more`)
     return heard
   }
+}
+
+/** A mistake in a hook is told whole; what a store or a hook threw may hold anything, so just its name. */
+function wordsOf(error: unknown): string {
+  if (error instanceof ConfigurationError) return error.message
+  return error instanceof Error ? error.name : typeof error
 }

@@ -75,6 +75,13 @@ const tenantGuard: RequestHandler = requireAat<Tenant>(aat, {
     return { tenant: typeof tenant === 'string' ? tenant : sub + unread }
   },
 })
+// The guard leaves the types of the route's own parameters alone.
+express().get('/orders/:id', requireAat(aat, { scope: 'read' }), (req, res) => {
+  const id: string = req.params.id
+  res.json(id)
+})
+const allOf: readonly string[] = ['read']
+requireAat(aat, { scope: allOf, maxAge: undefined })
 // @ts-expect-error: what readClaims returns is what was promised
 requireAat<Tenant>(aat, { readClaims: () => ({ tenant: 1 }) })
 

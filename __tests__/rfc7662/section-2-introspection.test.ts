@@ -202,8 +202,8 @@ describe('anything else', () => {
     withWorld(
       (base) => ({
         resources: {
-          [`${base}/api`]: { scopes: ['a'], audience: `${base}/other` },
-          [`${base}/other`]: { scopes: ['a'], audience: `${base}/api` },
+          [`${base}/api`]: { scopes: ['a', 'b'], audience: `${base}/other` },
+          [`${base}/other`]: { scopes: ['a', 'x'], audience: `${base}/api` },
         },
       }),
       async (crossed) => {

@@ -1,4 +1,5 @@
 import { isObject } from '../protocol/encoding.ts'
+import { ConfigurationError } from '../protocol/options.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
 
@@ -9,32 +10,34 @@ export interface SignedInUser {
   /** When the user authenticated, in seconds since the epoch. */
   readonly authTime: NumericDate
   /** How strongly: an authentication context class (RFC 9470). */
-  readonly acr?: string
+  readonly acr?: string | undefined
   /** By which methods (RFC 8176), for example `['pwd', 'otp']`. */
-  readonly amr?: readonly string[]
+  readonly amr?: readonly string[] | undefined
   /** Shown on the consent page: "signed in as". Never put into a token. */
-  readonly displayName?: string
+  readonly displayName?: string | undefined
 }
+
+const mistake = (problem: string) => new ConfigurationError('resolveUser', [problem])
 
 /**
  * Checks what the app's hook returned; only these members are read, so nothing else can leak into a token.
- * @throws TypeError for anything else: a fault of the app, never of the client
+ * @throws ConfigurationError for anything else: a fault of the app, never of the client
  */
 export function readUser(value: unknown, now: NumericDate): SignedInUser | undefined {
   if (value === undefined || value === null || value === false) return undefined
-  if (!isObject(value)) throw new TypeError('resolveUser must return a user or undefined')
+  if (!isObject(value)) throw mistake('must return a user or undefined')
   const { subject, authTime, acr, amr, displayName } = value
   if (typeof subject !== 'string' || subject === '' || Buffer.byteLength(subject) > 255)
-    throw new TypeError('resolveUser: subject must be a string of 1 to 255 bytes')
+    throw mistake('subject must be a string of 1 to 255 bytes')
   if (subject.startsWith(CLIENT_SUBJECT_PREFIX))
-    throw new TypeError(`resolveUser: subject must not start with "${CLIENT_SUBJECT_PREFIX}"`)
+    throw mistake(`subject must not start with "${CLIENT_SUBJECT_PREFIX}"`)
   if (typeof authTime !== 'number' || !Number.isFinite(authTime) || authTime <= 0 || authTime > now + 60) {
-    throw new TypeError(
-      'resolveUser: authTime must be seconds since the epoch, not in the future (Date.now() is milliseconds: divide by 1000)',
+    throw mistake(
+      'authTime must be seconds since the epoch, not in the future (Date.now() is milliseconds: divide by 1000)',
     )
   }
   if (acr !== undefined && (typeof acr !== 'string' || acr === '' || Buffer.byteLength(acr) > 128))
-    throw new TypeError('resolveUser: acr must be a string of at most 128 bytes')
+    throw mistake('acr must be a string of at most 128 bytes')
   if (
     amr !== undefined &&
     !(
@@ -43,9 +46,9 @@ export function readUser(value: unknown, now: NumericDate): SignedInUser | undef
       Buffer.byteLength(amr.join()) <= 256
     )
   )
-    throw new TypeError('resolveUser: amr must be an array of strings, of at most 256 bytes together')
+    throw mistake('amr must be an array of strings, of at most 256 bytes together')
   if (displayName !== undefined && typeof displayName !== 'string')
-    throw new TypeError('resolveUser: displayName must be a string')
+    throw mistake('displayName must be a string')
   return {
     subject,
     authTime,

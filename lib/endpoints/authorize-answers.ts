@@ -34,11 +34,11 @@ export interface AuthorizeEndpointOptions {
   /** The app's sign-in page: a URL, to which `return_to` is added, or a function that makes the URL. */
   signInUrl: string | ((context: SignInContext, req: Request) => string | Promise<string>)
   /** A consent page of the app's own, instead of the built-in one; strict headers are set before it is called. */
-  renderConsent?: (view: ConsentView, req: Request, res: Response) => void | Promise<void>
+  renderConsent?: ((view: ConsentView, req: Request, res: Response) => void | Promise<void>) | undefined
   /** An error page of the app's own. */
-  renderError?: (view: ErrorView, req: Request, res: Response) => void | Promise<void>
+  renderError?: ((view: ErrorView, req: Request, res: Response) => void | Promise<void>) | undefined
   /** Requests from one address (default 3,000 in 60 seconds). */
-  rateLimit?: RateLimitOptions | false
+  rateLimit?: RateLimitOptions | false | undefined
 }
 
 /** The callbacks of the app as they were given. */

@@ -30,7 +30,7 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     signInUrl: either(
       (value) => typeof value === 'function',
       callback<Exclude<AuthorizeEndpointOptions['signInUrl'], string>>(),
-      text(),
+      text({ pattern: /^(?:\/(?!\/)|https?:\/\/)/, what: 'a path like /sign-in, a URL, or a function' }),
     ),
     renderConsent: optional(callback<NonNullable<AuthorizeEndpointOptions['renderConsent']>>()),
     renderError: optional(callback<NonNullable<AuthorizeEndpointOptions['renderError']>>()),

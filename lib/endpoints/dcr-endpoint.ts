@@ -19,11 +19,11 @@ export interface DcrEndpointOptions {
    */
   allow: 'anyone' | ((req: Request) => boolean | Promise<boolean>)
   /** Grant types that a registration may ask for (default `authorization_code` and `refresh_token`). */
-  grantTypes?: ('authorization_code' | 'refresh_token' | 'client_credentials')[]
+  grantTypes?: ('authorization_code' | 'refresh_token' | 'client_credentials')[] | undefined
   /** Scopes that registered clients may ever get (default all of the resources'). */
-  scopes?: string[]
+  scopes?: string[] | undefined
   /** Registrations from one address (default 60 in 60 seconds). */
-  rateLimit?: RateLimitOptions | false
+  rateLimit?: RateLimitOptions | false | undefined
 }
 
 /**

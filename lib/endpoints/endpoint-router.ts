@@ -51,12 +51,16 @@ export function jsonEndpoint(
 
 /** Mounted somewhere else than metadata says, with no proxy to explain it: clients would not find the endpoint. */
 export function warnOfOtherMount(parts: AatParts, name: EndpointName): (req: Request) => void {
-  const expected = new URL(parts.endpoints[name]).pathname
+  const expected = new URL(parts.endpoints[name]).pathname.toLowerCase()
+  const { pathname } = new URL(parts.issuer)
+  const prefix = pathname !== '/' && expected.startsWith(`${pathname.toLowerCase()}/`) ? pathname : ''
   let checked = false
   return (req) => {
     if (checked) return
     checked = true
-    if (!expected.toLowerCase().endsWith(req.baseUrl.toLowerCase()) && req.baseUrl !== '') {
+    // A proxy may strip the issuer's path; no other part of the way.
+    const here = req.baseUrl.toLowerCase()
+    if (here !== '' && ![expected, expected.slice(prefix.length)].includes(here)) {
       const message = `the ${name} endpoint is mounted at ${req.baseUrl}, but metadata publishes ${parts.endpoints[name]}; mount it there, or set endpoints.${name}`
       parts.emit('configuration.warning', { message })
       process.emitWarning(`express-aat: ${message}`)

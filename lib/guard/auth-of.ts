@@ -1,10 +1,11 @@
+import { ConfigurationError } from '../protocol/options.ts'
 import { type AatClaims, CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
 import type { Auth } from './auth.ts'
 
 /**
  * A good token as the app's handlers see it.
  * @returns `undefined` where the app's `readClaims` refuses the token by throwing
- * @throws TypeError where `readClaims` is asynchronous: the app's fault
+ * @throws ConfigurationError where `readClaims` is asynchronous: the app's fault
  */
 export function authOf<Claims>(
   token: string,
@@ -21,7 +22,9 @@ export function authOf<Claims>(
   }
   if (isPromise(custom)) {
     custom.catch(() => undefined)
-    throw new TypeError('requireAat: readClaims must not be asynchronous: what it says would come too late')
+    throw new ConfigurationError('requireAat', [
+      'readClaims must not be asynchronous: what it says would come too late',
+    ])
   }
   // What the app adds may be its own data, so only the claims are frozen all the way down.
   const all = Object.freeze({ ...claims, ...custom }) as unknown as Readonly<AatClaims> & Claims

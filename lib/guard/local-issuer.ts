@@ -1,5 +1,6 @@
 import { type Aat, partsOf } from '../http/aat.ts'
 import { randomId } from '../protocol/random.ts'
+import { scopesOf } from '../protocol/resource.ts'
 import type { TokenSource } from './token-source.ts'
 
 /** An `aat` in this process: its ring and its revocation log, no HTTP. */
@@ -13,6 +14,7 @@ export function sourceOfLocal(aat: Aat): TokenSource {
     clock: parts.clock,
     defaultResource: resources.fallback?.identifier,
     audienceOf: (resource) => resources.all.get(resource)?.audience,
+    scopesOf: (resource) => scopesOf(resources, resource),
     async keyFor(kid) {
       await keyRing.loaded()
       return keyRing.verificationKey(kid)

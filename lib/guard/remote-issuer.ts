@@ -2,6 +2,7 @@ import { Router } from 'express'
 import { type Document, METADATA_MAX_AGE, resourceMetadataOf, serveDocuments } from '../http/documents.ts'
 import { callback, optional, readOptions, text, verified, whole } from '../protocol/options.ts'
 import { randomId, systemRandom } from '../protocol/random.ts'
+import { scopesOf } from '../protocol/resource.ts'
 import { catalogueOf, type ResourceOptions, resourcesOption } from '../protocol/resource-options.ts'
 import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
 import { type Clock, systemClock } from '../protocol/time.ts'
@@ -12,25 +13,25 @@ export interface RemoteIssuerOptions {
   /** The resources that this app serves, in the shape of `createAat`'s: URL, scopes, audience. */
   resources: Record<string, ResourceOptions>
   /** Which of them a guard protects that names none; default the only one. */
-  defaultResource?: string
+  defaultResource?: string | undefined
   /** Where the JWK Set is; default as the issuer's metadata says (RFC 8414). */
-  jwksUri?: string
+  jwksUri?: string | undefined
   /** Seconds by which clocks may differ (default 5, 0 to 60). */
-  clockTolerance?: number
+  clockTolerance?: number | undefined
   /** Seconds: tokens that claim to live longer are refused (default 86,400). */
-  maxTokenLifetime?: number
+  maxTokenLifetime?: number | undefined
   /** Seconds that the JWK Set is kept (default 600; the issuer's `max-age` may shorten it). */
-  cacheLifetime?: number
+  cacheLifetime?: number | undefined
   /** Seconds between fetches for unknown keys (default 30). */
-  cooldown?: number
+  cooldown?: number | undefined
   /** Seconds that a fetch may take (default 5). */
-  timeout?: number
+  timeout?: number | undefined
   /** Told when keys cannot be had; default a warning of the process. */
-  onFault?: (error: unknown, reference: string) => void
+  onFault?: ((error: unknown, reference: string) => void) | undefined
   /** The network; default the global `fetch`. */
-  fetch?: Fetch
+  fetch?: Fetch | undefined
   /** Seconds since the epoch; default the machine's clock. */
-  clock?: Clock
+  clock?: Clock | undefined
 }
 
 /** An issuer in another process, for `requireAat` and `protectedResource`. */
@@ -87,6 +88,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     clock,
     defaultResource: resources.fallback?.identifier,
     audienceOf: (resource) => resources.all.get(resource)?.audience,
+    scopesOf: (resource) => scopesOf(resources, resource),
     keyFor: createRemoteKeys({ issuer, jwksUri, fetch, clock, cacheLifetime, cooldown, timeout }),
     isRevoked: () => false,
     onFault(error) {
@@ -95,9 +97,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
       else if (!(clock() - warnedAt < 60)) {
         // An outage refuses every request; one line a minute tells of it.
         warnedAt = clock()
-        process.emitWarning(
-          `express-aat: ${error instanceof Error ? error.message : 'a fault'} (reference ${reference})`,
-        )
+        process.emitWarning(`express-aat: ${wordsOf(error)} (reference ${reference})`)
       }
       return reference
     },
@@ -105,6 +105,12 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
   const remote: RemoteIssuer = Object.freeze({ issuer })
   partsByRemote.set(remote, { source, resources })
   return remote
+}
+
+/** Public documents hold no secrets, so the whole chain of reasons may be told. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'a fault'
+  return error.cause === undefined ? error.message : `${error.message}: ${wordsOf(error.cause)}`
 }
 
 /** A listener of the app's that throws changes nothing for the request. */

@@ -1,4 +1,4 @@
-import type { Request, RequestHandler } from 'express'
+import type { NextFunction, Request, Response } from 'express'
 import type { Aat } from '../http/aat.ts'
 import { countHeader } from '../http/headers.ts'
 import {
@@ -8,6 +8,7 @@ import {
   oneOf,
   optional,
   readOptions,
+  suggestion,
   text,
   verified,
   whole,
@@ -24,18 +25,21 @@ import { type RemoteIssuer, sourceOfRemote } from './remote-issuer.ts'
 
 export interface RequireAatOptions<Claims = unknown> {
   /** Scope that the route needs: all of them. */
-  scope?: string | string[]
+  scope?: string | readonly string[] | undefined
   /** The resource (its configured URL) that the token must be for; default the only or default one. */
-  resource?: string
+  resource?: string | undefined
   /** Only tokens of users, or only clients' own (client credentials); default both. */
-  principal?: 'user' | 'client'
+  principal?: 'user' | 'client' | undefined
   /** Authentication context classes of which the user must have met one (RFC 9470). */
-  acr?: string | string[]
+  acr?: string | readonly string[] | undefined
   /** The user's authentication must not be older than this many seconds (RFC 9470). */
-  maxAge?: number
+  maxAge?: number | undefined
   /** Reads custom claims into a type of the app's, synchronously; throwing refuses the token. */
-  readClaims?: (claims: Readonly<AatClaims> & Record<string, unknown>) => Claims
+  readClaims?: ((claims: Readonly<AatClaims> & Record<string, unknown>) => Claims) | undefined
 }
+
+/** A middleware that leaves the types of the route's own parameters alone. */
+export type AatGuard = <P>(req: Request<P>, res: Response, next: NextFunction) => void
 
 /**
  * Guards a route with an access token: `app.get('/api/orders', requireAat(aat, { scope: 'orders:read' }), handler)`. Tokens are
@@ -50,7 +54,7 @@ export interface RequireAatOptions<Claims = unknown> {
 export function requireAat<Claims = unknown>(
   issuer: Aat | RemoteIssuer,
   options: RequireAatOptions<Claims> = {},
-): RequestHandler {
+): AatGuard {
   const source = sourceOfRemote(issuer) ?? sourceOfLocal(issuer as Aat)
   const scopeText = verified<string>((value) =>
     typeof value === 'string' && isScopeToken(value)
@@ -93,8 +97,13 @@ export function requireAat<Claims = unknown>(
         read.resource === undefined ? source.defaultResource : canonicalResource(read.resource)
       if (identifier === undefined)
         report('resource is missing: there are several resources and no default one')
-      else if (source.audienceOf(identifier) === undefined)
-        report('resource is not one of the configured resources')
+      else {
+        const known = source.scopesOf(identifier)
+        if (known === undefined) report('resource is not one of the configured resources')
+        for (const scope of [read.scope ?? []].flat())
+          if (known !== undefined && !known.includes(scope))
+            report(`scope ${JSON.stringify(scope)} is none of ${identifier}${suggestion(scope, known)}`)
+      }
     },
   )
   const resource = (
@@ -141,7 +150,7 @@ export function requireAat<Claims = unknown>(
   }
 
   /** The presented token, or what to answer. Only the header counts: a token in a URL or a form is not looked at. */
-  function readBearer(req: Request): string | Challenge {
+  function readBearer(req: Pick<Request, 'headers' | 'rawHeaders'>): string | Challenge {
     const header = req.headers.authorization
     if (header === undefined) return noToken
     if (countHeader(req.rawHeaders, 'authorization') > 1) return twoTokens

@@ -16,6 +16,8 @@ export interface TokenSource {
   readonly defaultResource: string | undefined
   /** The expected `aud` of a resource, or `undefined` where it is not known. */
   readonly audienceOf: (resource: string) => string | undefined
+  /** The scopes of a resource, or `undefined` where it is not known. */
+  readonly scopesOf: (resource: string) => readonly string[] | undefined
   /** Throws what is to be answered with 503, where keys cannot be had. */
   readonly keyFor: (kid: string) => VerificationKey | undefined | Promise<VerificationKey | undefined>
   readonly isRevoked: (claims: AatClaims, kid: string) => boolean

@@ -10,18 +10,21 @@ import { sendError } from './responder.ts'
 /** How often one source may do a thing. */
 export interface RateLimitOptions {
   /** Seconds of the window. */
-  windowSeconds?: number
+  windowSeconds?: number | undefined
   /** How often within one window. */
-  limit?: number
+  limit?: number | undefined
   /** A store of express-rate-limit's; default in memory, per instance. */
-  store?: Store
+  store?: Store | undefined
+}
+
+interface Settings {
+  readonly windowSeconds: number
+  readonly limit: number
+  readonly store: Store | undefined
 }
 
 /** The option of an endpoint: its own numbers, or `false` where something before it limits already. */
-export function rateLimitOption(
-  windowSeconds: number,
-  limit: number,
-): Check<false | (Required<Omit<RateLimitOptions, 'store'>> & { store: Store | undefined })> {
+export function rateLimitOption(windowSeconds: number, limit: number): Check<false | Settings> {
   const numbers = object({
     windowSeconds: optional(whole('seconds', 1, 86_400), windowSeconds),
     limit: optional(whole('requests', 1, 1_000_000), limit),
@@ -38,10 +41,8 @@ export function rateLimitOption(
     either((given) => given === false, oneOf(false), numbers)(value === undefined ? {} : value, path, report)
 }
 
-type Settings = ReturnType<ReturnType<typeof rateLimitOption>>
-
 /** Refuses a source's requests over the limit with 429 and `Retry-After` (RFC 6585 §4). */
-export function limitRequests(settings: Settings, parts: Pick<AatParts, 'emit'>): RequestHandler {
+export function limitRequests(settings: false | Settings, parts: Pick<AatParts, 'emit'>): RequestHandler {
   if (settings === false) return (_req, _res, next) => next()
   const warn = warnOnce(parts)
   return rateLimit({
@@ -66,7 +67,7 @@ export interface Attempt {
 }
 
 /** Counts failures only, so that no number of good requests is ever slowed. */
-export function limitFailures(settings: Settings, parts: Pick<AatParts, 'emit'>) {
+export function limitFailures(settings: false | Settings, parts: Pick<AatParts, 'emit'>) {
   const store = settings === false ? undefined : (settings.store ?? new MemoryStore())
   if (settings !== false) store?.init?.({ windowMs: settings.windowSeconds * 1000 } as Options)
   const warn = warnOnce(parts)

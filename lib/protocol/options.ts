@@ -184,7 +184,8 @@ function join(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`
 }
 
-function suggestion(name: string, known: readonly string[]): string {
+/** The nearest known name, or all of them, as the end of a sentence. */
+export function suggestion(name: string, known: readonly string[]): string {
   let best: string | undefined
   let bestDistance = Math.max(2, Math.ceil(name.length / 3)) + 1
   for (const candidate of known) {

@@ -8,13 +8,13 @@ export interface ResourceOptions {
   /** Scope tokens; or each with words for people, which the consent page shows. At most 100, and 1,000 characters in all. */
   scopes: string[] | Record<string, string>
   /** What a request without `scope` gets (default nothing: such a request is refused). */
-  defaultScopes?: string[]
+  defaultScopes?: string[] | undefined
   /** Seconds that an access token lives (default 300, 1 to 86,400). */
-  accessTokenLifetime?: number
+  accessTokenLifetime?: number | undefined
   /** The `aud` of its tokens (default its URL). */
-  audience?: string
+  audience?: string | undefined
   /** What people call it (default its host). */
-  name?: string
+  name?: string | undefined
 }
 
 /** The longest scope that a resource's tokens may carry, so that they fit into a header. */
@@ -50,7 +50,7 @@ export const resourcesOption: Check<Record<string, ReturnType<typeof resource>>>
     const where = `${path}[${JSON.stringify(identifier)}]`
     const problem = problemOfPublishedUrl(identifier)
     if (problem !== undefined) report(`${where}: the URL of a resource ${problem}`)
-    else if (canonicalResource(identifier) !== identifier)
+    else if (canonicalResource(identifier) !== identifier || identifier.endsWith('/'))
       report(`${where}: write the URL without fragment and without a trailing slash`)
     const names = Array.isArray(scopes) ? scopes : Object.keys(scopes)
     if (names.join(' ').length > MAX_SCOPE_CHARACTERS)

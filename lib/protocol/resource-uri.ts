@@ -27,6 +27,7 @@ export function problemOfPublishedUrl(text: unknown): string | undefined {
   } catch {
     return 'must be an absolute URL'
   }
+  if (/[?#]/.test(text)) return 'must not have a query or fragment'
   if (!/^[A-Za-z0-9\-._~/:[\]%]+$/.test(text)) return 'may hold only letters, digits and - . _ ~ / : [ ] %'
   if (/%(?![0-9A-Fa-f]{2})/.test(text)) return 'has a malformed percent-encoding'
   if (
@@ -36,7 +37,7 @@ export function problemOfPublishedUrl(text: unknown): string | undefined {
     return 'must be https (http only for 127.0.0.1, [::1] and localhost)'
   }
   if (url.href !== text && url.href !== `${text}/`)
-    return `must be in its canonical spelling, ${JSON.stringify(url.href)}`
+    return `must be in its canonical spelling, ${JSON.stringify(url.pathname === '/' ? url.origin : url.href)}`
   return undefined
 }
 

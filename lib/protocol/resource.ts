@@ -21,6 +21,12 @@ export interface ResourceCatalogue {
   readonly fallback: Resource | undefined
 }
 
+/** The scope tokens of a resource, or `undefined` where there is no such resource. */
+export function scopesOf({ all }: ResourceCatalogue, identifier: string): readonly string[] | undefined {
+  const scopes = all.get(identifier)?.scopes
+  return scopes && [...scopes.keys()]
+}
+
 /** The most resources that one request may name. */
 const MAX_RESOURCES = 8
 

@@ -1,4 +1,5 @@
 import { OAuthError } from '../protocol/oauth-error.ts'
+import { ConfigurationError } from '../protocol/options.ts'
 import { type Random, randomId } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import {
@@ -100,14 +101,16 @@ export function longestTokenLength(
   return base64(header.length) + base64(payload) + base64(signatureBytes) + 2
 }
 
+const mistake = (problem: string) => new ConfigurationError('the claims hook', [problem])
+
 /** Checks what the app's claims hook returned, before anything is committed. @throws Error, our side's fault. */
 export function checkCustomClaims(claims: unknown): Record<string, unknown> {
   if (typeof claims !== 'object' || claims === null || Array.isArray(claims))
-    throw new TypeError('the claims hook must return an object')
+    throw mistake('must return an object')
   const taken = Object.keys(claims).filter((name) => reservedClaims.has(name))
-  if (taken.length > 0) throw new TypeError(`the claims hook must not set ${taken.join(', ')}`)
+  if (taken.length > 0) throw mistake(`must not set ${taken.join(', ')}`)
   const size = Buffer.byteLength(JSON.stringify(claims))
   if (size > MAX_CUSTOM_CLAIMS)
-    throw new TypeError(`custom claims of ${size} bytes are over ${MAX_CUSTOM_CLAIMS}`)
+    throw mistake(`must return at most ${MAX_CUSTOM_CLAIMS} bytes of JSON, not ${size}`)
   return claims as Record<string, unknown>
 }

@@ -69,7 +69,7 @@ function links({ client }: ConsentView): Html {
     // Registration takes https alone; a store that was written to by somebody else must not say otherwise.
     !uri?.startsWith('https:')
       ? []
-      : [html`<a href="${uri}" rel="noopener noreferrer nofollow">${label}</a> `],
+      : [html`<a href="${uri}" rel="noopener noreferrer nofollow">${label}</a>&ensp;`],
   )
   return shown.length === 0 ? html`` : html`<p class="soft">${shown}</p>`
 }
