@@ -23,6 +23,7 @@ export interface Configuration {
   readonly clients: readonly Client[]
   readonly refreshPolicy: RefreshPolicy
   readonly refreshGrace: number
+  readonly keepsForPublicClients: boolean
   readonly codeLifetime: number
   readonly authorizationLifetime: number
   readonly consentLifetime: number
@@ -75,11 +76,17 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     longestToken: Math.max(...[...resources.all.values()].map((resource) => resource.accessTokenLifetime)),
   }
   violatedInequalities(ringTimes).forEach(report)
+  const jsonSize = (id: string) => Buffer.byteLength(JSON.stringify(id))
+  const registeredId = 'x'.repeat(26)
+  const longestClientId = [registeredId, ...clients.map(({ id }) => id)].reduce((a, b) =>
+    jsonSize(b) > jsonSize(a) ? b : a,
+  )
   for (const { identifier, audience, scopes } of resources.all.values()) {
     const token = {
       issuer,
       audience,
       scope: [...scopes.keys()].join(' '),
+      clientId: longestClientId,
       hasCustomClaims: options.claims !== undefined,
     }
     const length = longestTokenLength(token, signatureLength(alg, rsaBits))
@@ -102,6 +109,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     clients,
     refreshPolicy,
     refreshGrace: refreshTokens.grace,
+    keepsForPublicClients: refreshTokens.dangerouslyKeepForPublicClients,
     codeLifetime: options.codeLifetime,
     authorizationLifetime: options.authorizationLifetime,
     consentLifetime: options.consentLifetime,

@@ -32,7 +32,7 @@ export function createAat(options: AatOptions): Aat {
   const configuration = readConfiguration(options)
   const { issuer, stores, secrets, clock, random, resources, ringTimes, every } = configuration
   const hub = createEventHub(clock)
-  const emit = warnOfUnheardFaults(hub)
+  const emit = warnOfUnheardFaults(hub, clock)
   const longestAccessToken = ringTimes.longestToken
 
   const keyRing = createKeyRing({
@@ -75,19 +75,19 @@ export function createAat(options: AatOptions): Aat {
   }
 
   const stop = every(TICK, () => {
-    keyRing.maintain().catch(reportTrouble)
-    revocations.pull().catch(reportTrouble)
+    keyRing.maintain().catch((error: unknown) => reportTrouble('ring.unusable', error))
+    revocations.pull().catch((error: unknown) => reportTrouble('revocation.unavailable', error))
   })
   const started = Promise.all([keyRing.maintain(), revocations.pull()])
-  started.catch(reportTrouble)
+  started.catch((error: unknown) => reportTrouble('ring.unusable', error))
 
-  function reportTrouble(error: unknown): void {
+  function reportTrouble(name: 'ring.unusable' | 'revocation.unavailable', error: unknown): void {
     // A driver's own words may hold its connection string.
     const reason =
       error instanceof StoreUnavailable
         ? error.message
         : `the store failed: ${error instanceof Error ? error.name : typeof error}`
-    emit('ring.unusable', { reason })
+    emit(name, { reason })
   }
 
   const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant })
@@ -130,7 +130,8 @@ export function createAat(options: AatOptions): Aat {
       },
       async delete(clientId: string) {
         const outcome = await registry.delete(clientId)
-        if (outcome === 'deleted') await revokeAll('clientId', clientId, 'client deletion')
+        // Also where it was deleted before: that call may have failed half-way.
+        if (outcome !== 'configured') await revokeAll('clientId', clientId, 'client deletion')
         return outcome
       },
     }),
@@ -200,6 +201,7 @@ export function createAat(options: AatOptions): Aat {
     ]),
     refreshTokens,
     refreshPolicy,
+    keepsForPublicClients: configuration.keepsForPublicClients,
     clockTolerance: configuration.clockTolerance,
     longestAccessToken,
     corsOrigins: configuration.corsOrigins,

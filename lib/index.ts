@@ -20,17 +20,27 @@ export {
   type RemoteIssuerOptions,
   remoteIssuer,
 } from './guard/remote-issuer.ts'
+export type { Fetch } from './guard/remote-keys.ts'
 export { type AatGuard, type RequireAatOptions, requireAat } from './guard/require-aat.ts'
 export type { Aat, ClientSummary, EndpointName, GrantSummary, RevocationTarget } from './http/aat.ts'
 export type { ConsentView } from './http/pages/consent-page.ts'
 export type { ErrorView } from './http/pages/error-page.ts'
 export type { RateLimitOptions } from './http/rate-limit.ts'
 export type { KeyStatus } from './keys/ring-status.ts'
+export type { KeyState } from './keys/schedule.ts'
+export type { Sha256 } from './protocol/digest.ts'
 export type { AatEvent, AatEventName, AatEvents, AatListener } from './protocol/events.ts'
 export type { SigningAlgorithm } from './protocol/jwa.ts'
-export { OAuthError, type OAuthErrorCode, StoreUnavailable } from './protocol/oauth-error.ts'
+export {
+  OAuthError,
+  type OAuthErrorCode,
+  type OAuthErrorOptions,
+  StoreUnavailable,
+} from './protocol/oauth-error.ts'
 export { ConfigurationError } from './protocol/options.ts'
+export type { Random } from './protocol/random.ts'
 export type { ResourceOptions } from './protocol/resource-options.ts'
+export type { Clock, Every, NumericDate } from './protocol/time.ts'
 export { type MemoryStoresOptions, memoryStores } from './stores/memory/memory-stores.ts'
-export type { Stores } from './stores/ports.ts'
+export type * from './stores/ports.ts'
 export type { AatClaims } from './tokens/access-token.ts'

@@ -51,6 +51,8 @@ export interface WorldOptions {
   clock?: ManualClock
   /** Another express (4), for mount tests. */
   express?: typeof express
+  /** Default true: wait for the signing key. */
+  ready?: boolean
   /** The issuer of another world: several instances behind one name. */
   issuer?: string
 }
@@ -164,7 +166,7 @@ export async function startWorld(options: WorldOptions = {}) {
   app.get('/api/user', requireAat(aat, { scope: 'a', resource, principal: 'user' }), tell)
   app.get('/other/x', requireAat(aat, { scope: 'x', resource: otherResource }), tell)
   options.after?.(app, aat)
-  await aat.ready()
+  if (options.ready !== false) await aat.ready()
 
   const endpoint = (name: string) => `${base}${at}/oauth/${name}`
 

@@ -17,6 +17,9 @@ export interface SignedInUser {
   readonly displayName?: string | undefined
 }
 
+/** What a value takes in a token, in bytes. */
+const jsonSize = (value: unknown) => Buffer.byteLength(JSON.stringify(value))
+
 const mistake = (problem: string) => new ConfigurationError('resolveUser', [problem])
 
 /**
@@ -27,7 +30,7 @@ export function readUser(value: unknown, now: NumericDate): SignedInUser | undef
   if (value === undefined || value === null || value === false) return undefined
   if (!isObject(value)) throw mistake('must return a user or undefined')
   const { subject, authTime, acr, amr, displayName } = value
-  if (typeof subject !== 'string' || subject === '' || Buffer.byteLength(subject) > 255)
+  if (typeof subject !== 'string' || subject === '' || jsonSize(subject) > 257)
     throw mistake('subject must be a string of 1 to 255 bytes')
   if (subject.startsWith(CLIENT_SUBJECT_PREFIX))
     throw mistake(`subject must not start with "${CLIENT_SUBJECT_PREFIX}"`)
@@ -36,15 +39,11 @@ export function readUser(value: unknown, now: NumericDate): SignedInUser | undef
       'authTime must be seconds since the epoch, not in the future (Date.now() is milliseconds: divide by 1000)',
     )
   }
-  if (acr !== undefined && (typeof acr !== 'string' || acr === '' || Buffer.byteLength(acr) > 128))
+  if (acr !== undefined && (typeof acr !== 'string' || acr === '' || jsonSize(acr) > 130))
     throw mistake('acr must be a string of at most 128 bytes')
   if (
     amr !== undefined &&
-    !(
-      Array.isArray(amr) &&
-      amr.every((method) => typeof method === 'string') &&
-      Buffer.byteLength(amr.join()) <= 256
-    )
+    !(Array.isArray(amr) && amr.every((method) => typeof method === 'string') && jsonSize(amr) <= 256)
   )
     throw mistake('amr must be an array of strings, of at most 256 bytes together')
   if (displayName !== undefined && typeof displayName !== 'string')

@@ -1,8 +1,8 @@
 import type { Request, Response, Router } from 'express'
-import { clientMetadataOf, readClientMetadata } from '../clients/client-metadata.ts'
+import { type ClientDraft, clientMetadataOf, readClientMetadata } from '../clients/client-metadata.ts'
 import { REGISTERED_ID_PREFIX } from '../clients/client-registry.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
-import { readJsonBody } from '../http/body.ts'
+import { readMetadataBody } from '../http/body.ts'
 import { sendJson, setNoStore } from '../http/headers.ts'
 import { limitRequests, type RateLimitOptions, rateLimitOption } from '../http/rate-limit.ts'
 import { sha256 } from '../protocol/digest.ts'
@@ -59,11 +59,25 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
   )
   const policy = { grantTypes, scopes: scopes ?? knownScopes, privateUseSchemes: parts.privateUseSchemes }
 
+  /** A stolen token that is kept would never be noticed (RFC 9700 §2.2.2). */
+  function refuseKeptTokens({ authenticationMethod, grantTypes: wanted }: ClientDraft): void {
+    const isKept =
+      authenticationMethod === 'none' &&
+      wanted.includes('refresh_token') &&
+      parts.refreshPolicy.issuance === 'keep'
+    if (isKept && !parts.keepsForPublicClients)
+      throw new OAuthError(
+        'invalid_client_metadata',
+        'refresh tokens of this server do not rotate, so a client that has them must authenticate (RFC 9700 section 2.2.2)',
+      )
+  }
+
   async function handle(req: Request, res: Response): Promise<void> {
     if (allow !== 'anyone' && (await allow(req)) !== true) {
       throw new OAuthError('access_denied', 'this server does not let you register a client')
     }
-    const draft = readClientMetadata(await readJsonBody(req, 'invalid_client_metadata'), policy)
+    const draft = readClientMetadata(await readMetadataBody(req), policy)
+    refuseKeptTokens(draft)
     const secret =
       draft.authenticationMethod === 'client_secret_basic' ||
       draft.authenticationMethod === 'client_secret_post'

@@ -36,7 +36,7 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
         family.tokenHash !== refreshToken.hash
       )
         return inactive
-      const { lifetime, absoluteLifetime } = caller.refreshPolicy ?? parts.refreshPolicy
+      const { issuance, lifetime, absoluteLifetime } = caller.refreshPolicy ?? parts.refreshPolicy
       const expiresAt = Math.min(
         family.periodStart + lifetime,
         absoluteLifetime === undefined ? Number.POSITIVE_INFINITY : family.openedAt + absoluteLifetime,
@@ -58,7 +58,8 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
         sub: grant.subject,
         client_id: grant.clientId,
         scope: grant.scope.join(' '),
-        iat: Math.floor(family.lastUsedAt),
+        // A token that is kept was issued when the family opened.
+        iat: Math.floor(issuance === 'keep' ? family.openedAt : family.lastUsedAt),
         exp: Math.floor(expiresAt),
         grant_id: grant.id,
       }
@@ -68,7 +69,7 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
       return inactive
     // Guards allow for clocks that differ; whoever issued the token knows when it is over (RFC 7662 section 4).
     if (parts.clock() >= claims.exp) return inactive
-    return { active: true, token_type: 'Bearer', ...claims }
+    return { ...claims, active: true, token_type: 'Bearer' }
   }
 
   return clientEndpoint(parts, 'introspection', options, async (caller, form, { req, res, failures }) => {

@@ -9,18 +9,20 @@ export async function readOwnAccessToken(
 ): Promise<(AatClaims & Record<string, unknown>) | undefined> {
   const jws = parseCompactJws(token)
   if ('problem' in jws || !isAccessTokenType(jws.header.typ)) return undefined
+  await Promise.all([parts.keyRing.loaded(), parts.revocations.loaded()])
   const key = parts.keyRing.verificationKey(jws.header.kid)
   if (key === undefined || !(await verifyJws(jws, key))) return undefined
-  const claims = readClaims(jws.payload, {
+  const read = readClaims(jws.payload, {
     issuer: parts.issuer,
     audiences: [...parts.resources.all.values()].map(({ audience }) => audience),
     now: parts.clock(),
     tolerance: parts.clockTolerance,
     maxLifetime: parts.longestAccessToken,
   })
-  if ('problem' in claims) return undefined
-  const { jti, grant_id: grantId, client_id: clientId, sub: subject, iat: issuedAt } = claims as AatClaims
+  if ('problem' in read) return undefined
+  const { claims } = read
+  const { jti, grant_id: grantId, client_id: clientId, sub: subject, iat: issuedAt } = claims
   return parts.revocations.covers({ jti, grantId, clientId, subject, kid: jws.header.kid, issuedAt })
     ? undefined
-    : (claims as AatClaims & Record<string, unknown>)
+    : claims
 }

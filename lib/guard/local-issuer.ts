@@ -16,7 +16,8 @@ export function sourceOfLocal(aat: Aat): TokenSource {
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),
     async keyFor(kid) {
-      await keyRing.loaded()
+      // Without the log a revoked token would be let in.
+      await Promise.all([keyRing.loaded(), revocations.loaded()])
       return keyRing.verificationKey(kid)
     },
     isRevoked: ({ jti, grant_id: grantId, client_id: clientId, sub: subject, iat: issuedAt }, kid) =>

@@ -173,7 +173,7 @@ export function requireAat<Claims = unknown>(
       maxLifetime: source.maxLifetime,
     })
     if ('problem' in read) return invalidToken
-    const claims = read as AatClaims & Record<string, unknown>
+    const { claims } = read
     if (source.isRevoked(claims, jws.header.kid)) return invalidToken
     const auth = authOf(token, claims, resource, settings.readClaims)
     return auth === undefined ? invalidToken : (shortcomingOf(claims) ?? { auth })

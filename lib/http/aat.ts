@@ -118,6 +118,8 @@ export interface AatParts {
   readonly grantTypes: ReadonlyMap<string, GrantType>
   readonly refreshTokens: RefreshTokens
   readonly refreshPolicy: RefreshPolicy
+  /** The configuration allows `keep` for clients that do not authenticate. */
+  readonly keepsForPublicClients: boolean
   /** Seconds. */
   readonly clockTolerance: number
   /** Seconds: the longest access token that any resource configures. */

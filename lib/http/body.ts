@@ -3,6 +3,8 @@ import { decodeUtf8, isObject, parseJsonObject } from '../protocol/encoding.ts'
 import { type Parameters, parametersFromParsed, parseFormBytes, parseParameters } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 
+/** Bytes. */
+const BODY_LIMIT = 64 * 1024
 /** Seconds that a client has for sending its body. */
 const BODY_TIMEOUT = 15
 
@@ -14,7 +16,7 @@ const BODY_TIMEOUT = 15
  */
 export async function readFormBody(
   req: Request,
-  limit = 64 * 1024,
+  limit = BODY_LIMIT,
   timeout = BODY_TIMEOUT,
 ): Promise<Parameters> {
   requireContentType(req, 'application/x-www-form-urlencoded')
@@ -26,25 +28,22 @@ export async function readFormBody(
 }
 
 /**
- * Reads a JSON body that is an object.
- * @throws OAuthError `code` for another type or malformed JSON
+ * Reads a body of client metadata: a JSON object (RFC 7591 §3.1).
+ * @throws OAuthError `invalid_client_metadata` for another type (415 where it is compressed) or malformed JSON
  */
-export async function readJsonBody(
-  req: Request,
-  code: 'invalid_request' | 'invalid_client_metadata',
-  limit = 64 * 1024,
-): Promise<Record<string, unknown>> {
+export async function readMetadataBody(req: Request): Promise<Record<string, unknown>> {
+  const code = 'invalid_client_metadata'
   try {
     requireContentType(req, 'application/json')
   } catch (error) {
-    throw new OAuthError(code, error instanceof Error ? error.message : 'wrong content type')
+    throw error instanceof OAuthError ? new OAuthError(code, error.message, { status: error.status }) : error
   }
   const body: unknown = req.body
   let value: Record<string, unknown> | undefined
   if (Buffer.isBuffer(body)) value = parseJsonObject(decodeUtf8(body) ?? '')
   else if (typeof body === 'string') value = parseJsonObject(body)
   else if (isParsed(req)) value = isObject(body) ? body : undefined
-  else value = parseJsonObject(decodeUtf8(await readBytes(req, limit, BODY_TIMEOUT)) ?? '')
+  else value = parseJsonObject(decodeUtf8(await readBytes(req, BODY_LIMIT, BODY_TIMEOUT)) ?? '')
   if (value === undefined) throw new OAuthError(code, 'the body must be a JSON object in UTF-8')
   return value
 }

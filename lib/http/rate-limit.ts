@@ -69,7 +69,7 @@ export interface Attempt {
 /** Counts failures only, so that no number of good requests is ever slowed. */
 export function limitFailures(settings: false | Settings, parts: Pick<AatParts, 'emit'>) {
   const store = settings === false ? undefined : (settings.store ?? new MemoryStore())
-  if (settings !== false) store?.init?.({ windowMs: settings.windowSeconds * 1000 } as Options)
+  if (settings !== false) void store?.init?.({ windowMs: settings.windowSeconds * 1000 } as Options)
   const warn = warnOnce(parts)
   return {
     /** @returns `undefined` where the source failed too often and the request is answered with 429 */

@@ -125,9 +125,7 @@ export function createKeyRing(options: KeyRingOptions) {
         })
         record = signingKeyAt(ring.keys, now)
       } else if (isDue(now)) {
-        maintain().catch((error: unknown) =>
-          emit('ring.unusable', { reason: error instanceof Error ? error.message : 'unknown' }),
-        )
+        maintain().catch(() => undefined) // the regular look at the ring reports it
       }
       const privateKey = record && records.privateKeyOf(record)
       if (record === undefined || privateKey === undefined) {

@@ -60,6 +60,8 @@ export interface AatEvents {
   /** The ring in the store had lost keys or could not be read; it was repaired, or says what is wrong. */
   'ring.repaired': { added: readonly string[] }
   'ring.unusable': { reason: string }
+  /** The revocation log could not be read: revocations of other instances are not known here. */
+  'revocation.unavailable': { reason: string }
   /** Something in the configuration of the app around us deserves a look. */
   'configuration.warning': { message: string }
   /** A fault of ours (or of a hook or a store): what the client saw as `server_error` or 503. */

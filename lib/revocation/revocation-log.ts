@@ -22,6 +22,7 @@ export function createRevocationLog(store: RevocationStore, clock: Clock, emit: 
   let revision = 0
   let pulling: Promise<void> | undefined
   let again = false
+  let isLoaded = false
   let trimAt = 1024
 
   function learn(entry: RevocationEntry): void {
@@ -51,6 +52,7 @@ export function createRevocationLog(store: RevocationStore, clock: Clock, emit: 
           const news = await store.since(revision)
           news.entries.forEach(learn)
           revision = news.revision
+          isLoaded = true
         } while (again)
       } finally {
         pulling = undefined
@@ -101,6 +103,12 @@ export function createRevocationLog(store: RevocationStore, clock: Clock, emit: 
     },
 
     pull,
+
+    /** Fulfilled once this instance has read the log; at once where it has. */
+    async loaded(): Promise<void> {
+      if (!isLoaded) await pull()
+    },
+
     close: unsubscribe,
   }
 }

@@ -96,7 +96,7 @@ export interface ClaimRules {
 export function readClaims(
   payload: Uint8Array,
   rules: ClaimRules,
-): (AatClaims & Record<string, unknown>) | { readonly problem: string } {
+): { readonly claims: AatClaims & Record<string, unknown> } | { readonly problem: string } {
   const text = decodeUtf8(payload)
   const claims = text === undefined ? undefined : parseJsonObject(text)
   if (claims === undefined) return { problem: 'payload is not a JSON object in UTF-8' }
@@ -124,7 +124,7 @@ export function readClaims(
   if (grant_id !== undefined && !isName(grant_id)) return { problem: 'grant_id' }
   // A sender-constrained token is no bearer token (RFC 9449 §7.1, RFC 8705 §3).
   if (cnf !== undefined) return { problem: 'sender-constrained' }
-  return { ...claims, aud: audience, scope: scope ?? '' } as AatClaims & Record<string, unknown>
+  return { claims: { ...claims, aud: audience, scope: scope ?? '' } as AatClaims & Record<string, unknown> }
 }
 
 function isName(value: unknown): value is string {

@@ -71,28 +71,29 @@ export function createMint(issuer: string, clock: () => NumericDate, random: Ran
 /** The most that custom claims may be, in bytes of JSON. */
 const MAX_CUSTOM_CLAIMS = 1000
 
-/** How long an access token can become, in characters, with the longest user id, client id, `acr` and `amr` that are let in. */
+/** How long an access token can become, in characters, with the longest user id, `acr` and `amr` that are let in. */
 export function longestTokenLength(
   {
     issuer,
     audience,
     scope,
+    clientId,
     hasCustomClaims,
-  }: { issuer: string; audience: string; scope: string; hasCustomClaims: boolean },
+  }: { issuer: string; audience: string; scope: string; clientId: string; hasCustomClaims: boolean },
   signatureBytes: number,
 ): number {
   const claims = JSON.stringify({
     iss: issuer,
     sub: 'x'.repeat(255),
     aud: audience,
-    client_id: 'x'.repeat(26),
+    client_id: clientId,
     iat: 10_000_000_000,
     exp: 10_000_000_000,
     jti: 'x'.repeat(22),
     scope,
     auth_time: 10_000_000_000,
     acr: 'x'.repeat(128),
-    amr: ['x'.repeat(256)],
+    amr: ['x'.repeat(252)],
     grant_id: 'x'.repeat(22),
   })
   const header = JSON.stringify({ alg: 'ES256', typ: ACCESS_TOKEN_TYPE, kid: 'x'.repeat(43) })

@@ -20,6 +20,8 @@ export function memoryConsents(clock: Clock, maxEntries: number): ConsentStore {
       for (const [resource, scope] of consent)
         merged.set(resource, new Set([...(merged.get(resource) ?? []), ...scope]))
       const clients = subjects.get(subject) ?? new Map()
+      // Registered clients have a new id each time, so what is over must not stay.
+      for (const [id, remembered] of clients) if (clock() >= remembered.expiresAt) clients.delete(id)
       clients.set(clientId, { consent: merged, expiresAt })
       const last = Math.max(...[...clients.values()].map((remembered) => remembered.expiresAt))
       subjects.set(subject, clients, last)
