@@ -5,6 +5,7 @@ import type {
   CodeRedemption,
   Grant,
   NextToken,
+  Obtainable,
   RefreshPolicy,
   RefreshRequest,
   Stores,
@@ -47,6 +48,11 @@ export function aCode(over: Partial<CodeRecord> = {}): CodeRecord {
   }
 }
 
+/** What grants of these tests have, all of it still to be had. */
+export const EVERYTHING: Obtainable = new Map(
+  aGrant().resources.map((resource) => [resource, new Set(aGrant().scope)]),
+)
+
 /** The right redemption of a code; with `policy` it opens a family. */
 export function redemptionOf(
   code: CodeRecord,
@@ -62,6 +68,7 @@ export function redemptionOf(
     clientId: code.grant.clientId,
     redirectUri: code.redirectUri,
     challenge: code.codeChallenge,
+    obtainable: EVERYTHING,
     ...(policy !== undefined && { family: { token, lineage, policy } }),
     ...over,
   }
@@ -114,6 +121,7 @@ export async function openFamily(
       clientId: code.grant.clientId,
       policy,
       grace: 10,
+      obtainable: EVERYTHING,
       ...more,
     }),
   }

@@ -3,6 +3,7 @@ import type { FamilyLimits, GrantStore, RefreshPolicy, Stores } from '../../lib/
 import { type ManualClock, manualClock } from '../support/world.ts'
 import {
   aCode,
+  aGrant,
   aHash,
   anId,
   aToken,
@@ -327,6 +328,30 @@ export function grantStoreContract(make: StoresFactory): void {
         expect(await grants.readFamily(family.grant.id)).toEqual(before)
       },
     )
+
+    test('a grant of which nothing is to be had any more is refused, and nothing changes', async () => {
+      const [one = '', two = ''] = aGrant().resources
+      const family = await open()
+      const before = await grants.readFamily(family.grant.id)
+      const gone = new Map([[two, new Set(['a', 'b', 'c'])]])
+      const left = new Map([[one, new Set(['b'])]])
+      for (const over of [
+        { obtainable: gone },
+        { obtainable: left, scope: ['a'] },
+        { obtainable: left, resource: two },
+      ])
+        expect(await refresh(family, 0, over)).toEqual({ outcome: 'nothing_left', grant: family.grant })
+      expect(await grants.readFamily(family.grant.id)).toEqual(before)
+      expect((await refresh(family, 0, { obtainable: left, scope: ['a', 'b'] })).outcome).toBe('rotated')
+
+      const code = aCode()
+      await grants.issueCode(code)
+      expect(await grants.redeemCode(redemptionOf(code, { obtainable: gone }))).toEqual({
+        outcome: 'nothing_left',
+        grant: code.grant,
+      })
+      expect((await grants.redeemCode(redemptionOf(code))).outcome).toBe('redeemed')
+    })
 
     test('the secret that derived the token in force is remembered', async () => {
       const family = await open()

@@ -228,6 +228,7 @@ describe('aat.revoke', () => {
         nonce: id,
         clientId: grant.clientId,
         challenge: 'c',
+        obtainable: new Map(grant.resources.map((resource) => [resource, new Set(grant.scope)])),
         family: {
           token: { hash, keyId: 'k' },
           lineage: hash,

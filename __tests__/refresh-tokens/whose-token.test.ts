@@ -1,6 +1,14 @@
 import { describe, expect, test } from '@jest/globals'
-import type { AatOptions } from '../../lib/index.ts'
-import { basic, CONFIDENTIAL, claimsOf, REDIRECT_URI, type World } from '../support/world.ts'
+import { type AatOptions, memoryStores } from '../../lib/index.ts'
+import {
+  basic,
+  CONFIDENTIAL,
+  claimsOf,
+  manualClock,
+  REDIRECT_URI,
+  startWorld,
+  type World,
+} from '../support/world.ts'
 import { expectDead, expectRefused, startInstances, withWorld } from './instances.ts'
 
 const OTHER = { id: 'other-client', secret: 'the-secret-of-the-other-client' }
@@ -252,3 +260,20 @@ test('a user who allowed less than was asked for: a refresh never has more', () 
     await expectDead(world, { access: ['not.a.token'] })
     expect((await world.refresh(body.refresh_token)).body.scope).toBe('a')
   }))
+
+test('RTK-028: a scope taken out of the only resource: refused without rotating, and fine when it is back', async () => {
+  const clock = manualClock()
+  const stores = memoryStores({ clock })
+  const withScopes = (scopes: string[]) => (base: string) => ({ resources: { [`${base}/api`]: { scopes } } })
+  const bare = { stores, clock, routes: false } as const
+  const before = await startWorld({ ...bare, aat: withScopes(['a', 'b']) })
+  const { body } = await before.signInAndGetTokens({ scope: 'a' })
+  const { issuer } = before
+  const at = (scopes: string[]) => startWorld({ ...bare, issuer, aat: () => withScopes(scopes)(issuer) })
+  const without = await at(['b'])
+  expectRefused(await without.refresh(body.refresh_token), 'invalid_scope')
+  clock.advance(60)
+  const again = await at(['a', 'b'])
+  expect((await again.refresh(body.refresh_token)).status).toBe(200)
+  for (const world of [before, without, again]) await world.close()
+})

@@ -51,6 +51,8 @@ export interface WorldOptions {
   clock?: ManualClock
   /** Another express (4), for mount tests. */
   express?: typeof express
+  /** Default true: the guarded routes are there. Without them any resources will do. */
+  routes?: boolean
   /** Default true: wait for the signing key. */
   ready?: boolean
   /** The issuer of another world: several instances behind one name. */
@@ -107,7 +109,7 @@ export async function startWorld(options: WorldOptions = {}) {
       },
       [otherResource]: { scopes: ['a', 'x'] },
     },
-    defaultResource: resource,
+    ...(options.routes !== false && { defaultResource: resource }),
     clients: [
       {
         clientId: CONFIDENTIAL.id,
@@ -120,7 +122,7 @@ export async function startWorld(options: WorldOptions = {}) {
       {
         clientId: RESOURCE_SERVER.id,
         clientSecret: RESOURCE_SERVER.secret,
-        introspects: [resource],
+        introspects: options.routes === false ? [] : [resource],
         grantTypes: ['client_credentials'],
       },
     ],
@@ -161,10 +163,12 @@ export async function startWorld(options: WorldOptions = {}) {
     const { subject, scopes, principal, claims } = getAat(req)
     res.json({ subject, scopes, principal, claims })
   }
-  app.get('/api/a', requireAat(aat, { scope: 'a', resource }), tell)
-  app.get('/api/ab', requireAat(aat, { scope: ['a', 'b'], resource }), tell)
-  app.get('/api/user', requireAat(aat, { scope: 'a', resource, principal: 'user' }), tell)
-  app.get('/other/x', requireAat(aat, { scope: 'x', resource: otherResource }), tell)
+  if (options.routes !== false) {
+    app.get('/api/a', requireAat(aat, { scope: 'a', resource }), tell)
+    app.get('/api/ab', requireAat(aat, { scope: ['a', 'b'], resource }), tell)
+    app.get('/api/user', requireAat(aat, { scope: 'a', resource, principal: 'user' }), tell)
+    app.get('/other/x', requireAat(aat, { scope: 'x', resource: otherResource }), tell)
+  }
   options.after?.(app, aat)
   if (options.ready !== false) await aat.ready()
 

@@ -26,6 +26,8 @@ const refusals: Record<CodeRefusal, () => OAuthError> = {
   resource_exceeded: () =>
     new OAuthError('invalid_target', 'resource was not granted (RFC 8707 section 2.2)'),
   scope_exceeded: () => new OAuthError('invalid_scope', 'scope has more than was granted'),
+  nothing_left: () =>
+    new OAuthError('invalid_scope', 'nothing of the scope is left for this resource and client'),
 }
 
 /**
@@ -52,7 +54,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
     if (code === undefined) throw refusals.unknown()
 
     // Ahead of the commit, so that a refusal consumes nothing. No record here: the store will say what that means.
-    const record = issuance.needsReading(wanted, client) ? await grants.readCode(code.grantId) : undefined
+    const record = issuance.needsReading ? await grants.readCode(code.grantId) : undefined
     const isTheirs =
       record !== undefined && record.codeHash === code.hash && record.grant.clientId === client.id
     const ahead = isTheirs
@@ -72,6 +74,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       challenge: challengeOf(verifier),
       ...(redirectUri !== undefined && { redirectUri }),
       ...wanted,
+      obtainable: issuance.obtainableBy(client),
       ...(first !== undefined && {
         family: {
           token: { hash: first.hash, keyId: first.keyId },
@@ -84,7 +87,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       // A store whose reads lag behind may have shown nothing: the hooks are asked all the same.
       const consulted =
         ahead ??
-        (issuance.needsReading(wanted, client)
+        (issuance.needsReading
           ? await issuance.consult(outcome.grant, client, wanted, 'authorization_code')
           : {})
       return issuance.issue(

@@ -8,7 +8,7 @@ import { coversScope, parseScope } from '../protocol/scope.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
-import type { Client, FamilyLimits, Grant, GrantStore, RefreshPolicy } from '../stores/ports.ts'
+import type { Client, FamilyLimits, Grant, GrantStore, Obtainable, RefreshPolicy } from '../stores/ports.ts'
 import type { Signer } from '../tokens/access-token.ts'
 import type { AuthorizationCodes } from '../tokens/authorization-code.ts'
 import { checkCustomClaims, type Mint, type MintedAccessToken } from '../tokens/mint.ts'
@@ -80,7 +80,9 @@ export function createGrantIssuance({
   revocations,
   endGrant,
 }: GrantTypeOptions) {
-  const everyScope = [...resources.all.values()].flatMap((resource) => [...resource.scopes.keys()])
+  const everything: Obtainable = new Map(
+    [...resources.all.values()].map(({ identifier, scopes }) => [identifier, new Set(scopes.keys())]),
+  )
 
   /** Asks the app's hooks. @throws OAuthError where the answer is no, or nothing of the scope is left */
   async function consult(
@@ -113,16 +115,20 @@ export function createGrantIssuance({
   }
 
   return {
-    /**
-     * Some answers need the grant before the commit: the hooks', whether a narrower scope is one of the resource's, and
-     * whether anything is left that the client may have today. A whole scope has something for each of its resources
-     * since it was granted.
-     */
-    needsReading: (wanted: Wanted, client: Client) =>
-      hooks.claims !== undefined ||
-      hooks.isSubjectActive !== undefined ||
-      wanted.scope !== undefined ||
-      (client.allowedScope !== undefined && !coversScope(client.allowedScope, everyScope)),
+    /** The hooks are asked about a grant, so it is read before the commit. */
+    needsReading: hooks.claims !== undefined || hooks.isSubjectActive !== undefined,
+
+    /** What tokens of this client can be for today. */
+    obtainableBy(client: Client): Obtainable {
+      const { allowedScope } = client
+      if (allowedScope === undefined) return everything
+      return new Map(
+        [...everything].map(([id, scopes]) => [
+          id,
+          new Set(allowedScope.filter((token) => scopes.has(token))),
+        ]),
+      )
+    },
 
     consult,
 

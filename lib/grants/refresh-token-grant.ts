@@ -20,6 +20,8 @@ const refusals: Record<RefreshRefusal, () => OAuthError> = {
   expired: () => new OAuthError('invalid_grant', unusable),
   scope_exceeded: () =>
     new OAuthError('invalid_scope', 'scope has more than was granted (RFC 6749 section 6)'),
+  nothing_left: () =>
+    new OAuthError('invalid_scope', 'nothing of the scope is left for this resource and client'),
   resource_exceeded: () =>
     new OAuthError('invalid_target', 'resource was not granted (RFC 8707 section 2.2)'),
 }
@@ -43,7 +45,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     const policy = client.refreshPolicy ?? options.refreshPolicy
 
     // Of a current token a refusal must consume nothing, so the hooks are asked ahead; a retry consumes nothing anyway.
-    const family = issuance.needsReading(wanted, client) ? await grants.readFamily(token.grantId) : undefined
+    const family = issuance.needsReading ? await grants.readFamily(token.grantId) : undefined
     const isCurrent =
       family !== undefined &&
       family.ended === undefined &&
@@ -64,6 +66,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       policy,
       grace: refreshGrace,
       ...wanted,
+      obtainable: issuance.obtainableBy(client),
     })
 
     if (outcome.outcome === 'rotated' || outcome.outcome === 'kept' || outcome.outcome === 'retried') {
@@ -80,10 +83,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       if (outcome.outcome === 'retried') emit('token.retried', { ...about(grant), generation })
       else emit('token.refreshed', { ...about(grant), generation, issuance: policy.issuance })
       const consulted =
-        ahead ??
-        (issuance.needsReading(wanted, client)
-          ? await issuance.consult(grant, client, wanted, 'refresh_token')
-          : {})
+        ahead ?? (issuance.needsReading ? await issuance.consult(grant, client, wanted, 'refresh_token') : {})
       return issuance.issue(grant, client, wanted, 'refresh_token', signer, limits, held, consulted)
     }
 

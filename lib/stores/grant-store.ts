@@ -43,6 +43,12 @@ export interface NextToken {
   readonly keyId: string
 }
 
+/**
+ * What access tokens can be for today, as the server is configured now and as far as the client may go: scope tokens by
+ * resource. A grant of which nothing is left is refused by the verb itself, so that the refusal changes nothing.
+ */
+export type Obtainable = ReadonlyMap<string, ReadonlySet<string>>
+
 export interface CodeRedemption {
   readonly grantId: string
   readonly codeHash: Sha256
@@ -55,6 +61,7 @@ export interface CodeRedemption {
   /** What the access token is for, where the request says; must be within the grant. */
   readonly resource?: string
   readonly scope?: readonly string[]
+  readonly obtainable: Obtainable
   /** Open a refresh-token family with this token as its first. */
   readonly family?: {
     readonly token: NextToken
@@ -79,6 +86,7 @@ export type CodeRefusal =
   | 'verifier_mismatch'
   | 'resource_exceeded'
   | 'scope_exceeded'
+  | 'nothing_left'
 
 export interface FamilyLimits {
   readonly openedAt: NumericDate
@@ -104,6 +112,7 @@ export interface RefreshRequest {
   readonly grace: number
   readonly scope?: readonly string[]
   readonly resource?: string
+  readonly obtainable: Obtainable
 }
 
 export type RefreshOutcome =
@@ -128,6 +137,7 @@ export type RefreshRefusal =
   | 'reused'
   | 'expired'
   | 'scope_exceeded'
+  | 'nothing_left'
   | 'resource_exceeded'
 
 /** Why a family or grant is over. */

@@ -15,6 +15,7 @@ export type {
   Grant,
   GrantStore,
   NextToken,
+  Obtainable,
   RefreshOutcome,
   RefreshPolicy,
   RefreshRefusal,

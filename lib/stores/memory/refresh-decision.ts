@@ -128,11 +128,13 @@ function isOver({ now, expiresAt, bound }: FamilyLimits): boolean {
   return now >= expiresAt || (bound !== undefined && bound - now < 1)
 }
 
+/** What is asked for and not granted, or granted once and no longer to be had. */
 export function excessOver(
   grant: Grant,
-  wanted: { scope?: readonly string[]; resource?: string },
-): 'scope_exceeded' | 'resource_exceeded' | undefined {
-  if (wanted.scope !== undefined && !coversScope(grant.scope, wanted.scope)) return 'scope_exceeded'
-  if (wanted.resource !== undefined && !grant.resources.includes(wanted.resource)) return 'resource_exceeded'
-  return undefined
+  { scope, resource, obtainable }: Pick<RefreshRequest, 'scope' | 'resource' | 'obtainable'>,
+): 'scope_exceeded' | 'resource_exceeded' | 'nothing_left' | undefined {
+  if (scope !== undefined && !coversScope(grant.scope, scope)) return 'scope_exceeded'
+  if (resource !== undefined && !grant.resources.includes(resource)) return 'resource_exceeded'
+  const left = obtainable.get(resource ?? grant.resources[0] ?? '')
+  return (scope ?? grant.scope).some((token) => left?.has(token)) ? undefined : 'nothing_left'
 }
