@@ -12,7 +12,7 @@ import { memoryRing } from './ring.ts'
 export interface MemoryStoresOptions {
   /** Seconds since the epoch; default the machine's clock. */
   clock?: Clock
-  /** The most entries of each kind (default 100,000). */
+  /** The most codes, families, clients, subjects with consents and assertion ids (default 100,000); pending requests: 10,000. */
   maxEntries?: number
 }
 
