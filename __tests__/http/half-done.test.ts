@@ -138,6 +138,21 @@ test('a client whose deletion failed half-way can be deleted again, and its toke
   expect((await made.call('/api/a', body.access_token)).status).toBe(401)
 })
 
+test('a refresh token of a revoked subject is inactive and refused even where its family was not found', async () => {
+  const clock = manualClock()
+  const stores = memoryStores({ clock })
+  // An index is a hint: it may miss a family.
+  const grants = { ...stores.grants, listFamilies: async () => ({ families: [], cursor: undefined }) }
+  const made = await world({ stores: { ...stores, grants }, clock })
+  const { body } = await made.signInAndGetTokens()
+  await made.aat.revoke({ subject: 'alice' })
+  const asClient = basic(CONFIDENTIAL.id, CONFIDENTIAL.secret)
+  const answer = await made.post(made.endpoint('introspect'), { token: body.refresh_token }, asClient)
+  expect(answer.body).toEqual({ active: false })
+  const refused = await made.refresh(body.refresh_token)
+  expect([refused.status, refused.body.error]).toEqual([400, 'invalid_grant'])
+})
+
 test('aat.keys.revoke: a second instance refuses the key’s tokens before it has looked at the ring again', async () => {
   const clock = manualClock()
   const stores = memoryStores({ clock })

@@ -2,6 +2,7 @@ import type { Router } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
+import { isOver, limitsOf } from '../stores/family-limits.ts'
 import type { Client } from '../stores/ports.ts'
 import { clientEndpoint } from './client-endpoint.ts'
 import { readOwnAccessToken } from './read-token.ts'
@@ -36,14 +37,11 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
         family.tokenHash !== refreshToken.hash
       )
         return inactive
-      const { issuance, lifetime, absoluteLifetime } = caller.refreshPolicy ?? parts.refreshPolicy
-      const expiresAt = Math.min(
-        family.periodStart + lifetime,
-        absoluteLifetime === undefined ? Number.POSITIVE_INFINITY : family.openedAt + absoluteLifetime,
-      )
+      const policy = caller.refreshPolicy ?? parts.refreshPolicy
+      const limits = limitsOf(family, policy, parts.clock())
       const { grant } = family
       if (
-        parts.clock() >= expiresAt ||
+        isOver(limits) ||
         parts.revocations.covers({
           grantId: grant.id,
           clientId: grant.clientId,
@@ -59,8 +57,8 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
         client_id: grant.clientId,
         scope: grant.scope.join(' '),
         // A token that is kept was issued when the family opened.
-        iat: Math.floor(issuance === 'keep' ? family.openedAt : family.lastUsedAt),
-        exp: Math.floor(expiresAt),
+        iat: Math.floor(policy.issuance === 'keep' ? family.openedAt : family.lastUsedAt),
+        exp: Math.floor(limits.expiresAt),
         grant_id: grant.id,
       }
     }

@@ -15,8 +15,8 @@ import {
 } from '../protocol/options.ts'
 import { canonicalResource, wellKnownUrl } from '../protocol/resource-uri.ts'
 import { coversScope, isScopeToken } from '../protocol/scope.ts'
-import { type AatClaims, isAccessTokenType, readClaims } from '../tokens/access-token.ts'
-import { parseCompactJws, verifyJws } from '../tokens/compact-jws.ts'
+import type { AatClaims } from '../tokens/access-token.ts'
+import { verifyAccessToken } from '../tokens/verify-access-token.ts'
 import type { Auth } from './auth.ts'
 import { authOf, isClientsOwn } from './auth-of.ts'
 import { type Challenge, refuseForNow, sendChallenge } from './challenge.ts'
@@ -161,20 +161,15 @@ export function requireAat<Claims = unknown>(
 
   /** What to hand on, or what to answer. */
   async function verify(token: string): Promise<{ auth: Auth<Claims> } | Challenge> {
-    const jws = parseCompactJws(token)
-    if ('problem' in jws || !isAccessTokenType(jws.header.typ)) return invalidToken
-    const key = await source.keyFor(jws.header.kid)
-    if (key === undefined || !(await verifyJws(jws, key))) return invalidToken
-    const read = readClaims(jws.payload, {
+    const verified = await verifyAccessToken(token, source.keyFor, () => ({
       issuer: source.issuer,
       audiences,
       now: source.clock(),
       tolerance: source.clockTolerance,
       maxLifetime: source.maxLifetime,
-    })
-    if ('problem' in read) return invalidToken
-    const { claims } = read
-    if (source.isRevoked(claims, jws.header.kid)) return invalidToken
+    }))
+    if (verified === undefined || source.isRevoked(verified.claims, verified.kid)) return invalidToken
+    const { claims } = verified
     const auth = authOf(token, claims, resource, settings.readClaims)
     return auth === undefined ? invalidToken : (shortcomingOf(claims) ?? { auth })
   }

@@ -1,8 +1,9 @@
 import { sameHash } from '../../protocol/digest.ts'
 import type { Clock, NumericDate } from '../../protocol/time.ts'
+import { limitsOf } from '../family-limits.ts'
 import type { CodeRecord, EndReason, FamilyLimits, FamilyView, GrantStore } from '../ports.ts'
 import { ExpiringMap } from './expiring-map.ts'
-import { decide, excessOver, type Family, limitsOf } from './refresh-decision.ts'
+import { decide, excessOver, type Family } from './refresh-decision.ts'
 
 /** How long a code is remembered after its end, so that a second use is seen as one. */
 const CODE_MEMORY = 600

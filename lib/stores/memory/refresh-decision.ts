@@ -1,15 +1,8 @@
 import { type Sha256, sameHash } from '../../protocol/digest.ts'
 import { coversScope } from '../../protocol/scope.ts'
 import type { NumericDate } from '../../protocol/time.ts'
-import type {
-  EndReason,
-  FamilyLimits,
-  Grant,
-  NextToken,
-  RefreshOutcome,
-  RefreshPolicy,
-  RefreshRequest,
-} from '../ports.ts'
+import { isOver, limitsOf } from '../family-limits.ts'
+import type { EndReason, Grant, NextToken, RefreshOutcome, RefreshRequest } from '../ports.ts'
 
 /** Retries of one token that are answered within the grace window; the window is what bounds theft, this bounds work. */
 const MAX_RETRIES = 65_535
@@ -106,26 +99,6 @@ export function decide(family: Family, request: RefreshRequest, now: NumericDate
   }
   family.ended = 'reused'
   return { outcome: 'reused', grant }
-}
-
-/** keep, rotate: from the period's start; rotate-and-reset moves that start. Never past the cap. */
-export function limitsOf(
-  family: Pick<Family, 'openedAt' | 'periodStart'>,
-  policy: RefreshPolicy,
-  now: NumericDate,
-): FamilyLimits {
-  const bound = policy.absoluteLifetime === undefined ? undefined : family.openedAt + policy.absoluteLifetime
-  return {
-    openedAt: family.openedAt,
-    expiresAt: Math.min(family.periodStart + policy.lifetime, bound ?? Number.POSITIVE_INFINITY),
-    bound,
-    now,
-  }
-}
-
-/** Over at its expiry, and as soon as less than a second is left for an access token (`expires_in` is never 0). */
-function isOver({ now, expiresAt, bound }: FamilyLimits): boolean {
-  return now >= expiresAt || (bound !== undefined && bound - now < 1)
 }
 
 /** What is asked for and not granted, or granted once and no longer to be had. */
