@@ -74,17 +74,17 @@ export interface AatOptions {
   keys?: KeyOptions | undefined
   /** Where the endpoints are, as paths on the issuer's origin. */
   endpoints?: Partial<Record<EndpointName, string>> | undefined
-  /** Custom claims for access tokens; cannot set registered ones. At most 1,000 characters of JSON. */
+  /** Custom claims for access tokens; cannot set registered ones. At most 1,000 bytes of JSON. */
   claims?: NonNullable<IssuanceHooks['claims']> | undefined
   /** Asked before every token of a user; false refuses with `invalid_grant`. */
   isSubjectActive?: NonNullable<IssuanceHooks['isSubjectActive']> | undefined
-  /** Who may read token, registration and revocation answers across origins: exact origins, or `'*'` (default nobody). */
+  /** Who may read token, registration, revocation and introspection answers across origins: exact origins, or `'*'` (default nobody). */
   corsOrigins?: '*' | string[] | undefined
   /** Let `http://localhost` redirect URIs vary their port like 127.0.0.1 and [::1] (default false; MCP clients want true). */
   localhostAnyPort?: boolean | undefined
   /** Private-use URI schemes without a dot that clients may register, for example `['cursor']`. */
   privateUseSchemes?: string[] | undefined
-  /** Seconds that verifiers here allow clocks to differ (default 5, 0 to 60). */
+  /** Seconds that guards and introspection here allow clocks to differ (default 5, 0 to 60); client assertions are allowed 30. */
   clockTolerance?: number | undefined
   /** Dangers that are wanted even with `NODE_ENV=production`. */
   allowInProduction?: ProductionDanger[] | undefined

@@ -74,12 +74,18 @@ export function createAat(options: AatOptions): Aat {
     hooks,
   }
 
-  const stop = every(TICK, () => {
-    keyRing.maintain().catch((error: unknown) => reportTrouble('ring.unusable', error))
-    revocations.pull().catch((error: unknown) => reportTrouble('revocation.unavailable', error))
-  })
-  const started = Promise.all([keyRing.maintain(), revocations.pull()])
-  started.catch((error: unknown) => reportTrouble('ring.unusable', error))
+  /** One look at the ring and the log in the store; each says for itself what is wrong. */
+  function look(): Promise<unknown> {
+    const ring = keyRing.maintain()
+    ring.catch((error: unknown) => reportTrouble('ring.unusable', error))
+    const log = revocations.pull()
+    log.catch((error: unknown) => reportTrouble('revocation.unavailable', error))
+    const both = Promise.all([ring, log])
+    both.catch(() => undefined)
+    return both
+  }
+  const stop = every(TICK, () => void look())
+  const started = look()
 
   function reportTrouble(name: 'ring.unusable' | 'revocation.unavailable', error: unknown): void {
     // A driver's own words may hold its connection string.
@@ -96,7 +102,7 @@ export function createAat(options: AatOptions): Aat {
     issuer,
     async ready() {
       // A failed start is tried again: the store may be there by now.
-      await started.catch(() => Promise.all([keyRing.maintain(), revocations.pull()]))
+      await started.catch(look)
       await keyRing.signer()
     },
     async close() {

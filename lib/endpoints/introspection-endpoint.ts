@@ -40,16 +40,7 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
       const policy = caller.refreshPolicy ?? parts.refreshPolicy
       const limits = limitsOf(family, policy, parts.clock())
       const { grant } = family
-      if (
-        isOver(limits) ||
-        parts.revocations.covers({
-          grantId: grant.id,
-          clientId: grant.clientId,
-          subject: grant.subject,
-          issuedAt: grant.createdAt,
-        })
-      )
-        return inactive
+      if (isOver(limits) || parts.revocations.coversGrant(grant)) return inactive
       return {
         active: true,
         iss: parts.issuer,

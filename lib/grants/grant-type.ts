@@ -143,14 +143,7 @@ export function createGrantIssuance({
       { customClaims }: Consulted,
     ): Promise<TokenResponse> {
       // A revocation of the client or the subject that this commit raced with.
-      if (
-        revocations.covers({
-          grantId: grant.id,
-          clientId: grant.clientId,
-          subject: grant.subject,
-          issuedAt: grant.createdAt,
-        })
-      ) {
+      if (revocations.coversGrant(grant)) {
         await endGrant(grant.id, 'revoked', 'an earlier revocation')
         throw new OAuthError('invalid_grant', 'the grant was revoked')
       }

@@ -93,15 +93,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     } else if (outcome.outcome === 'ended') {
       // The entry for its access tokens may have failed after the family ended: then it is written now.
       const { grant } = outcome
-      if (
-        !revocations.covers({
-          grantId: grant.id,
-          clientId: grant.clientId,
-          subject: grant.subject,
-          issuedAt: grant.createdAt,
-        })
-      )
-        await endGrant(grant.id, 'revoked', 'an ended family')
+      if (!revocations.coversGrant(grant)) await endGrant(grant.id, 'revoked', 'an ended family')
     } else if (outcome.outcome === 'foreign')
       emit('token.foreign', { clientId: client.id, owner: outcome.grant.clientId, grantId: outcome.grant.id })
     throw refusals[outcome.outcome]()

@@ -1,6 +1,6 @@
 import type { Emit } from '../protocol/events.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
-import type { RevocationEntry, RevocationStore } from '../stores/ports.ts'
+import type { Grant, RevocationEntry, RevocationStore } from '../stores/ports.ts'
 
 /** What the log is asked about: the claims of an access token, or a family. */
 export interface Revocable {
@@ -63,6 +63,22 @@ export function createRevocationLog(store: RevocationStore, clock: Clock, emit: 
 
   const unsubscribe = store.subscribe(() => void pull().catch(() => undefined))
 
+  /** Is anything about this revoked? Reads memory only. */
+  function covers({ jti, grantId, clientId, subject, kid, issuedAt }: Revocable): boolean {
+    if (known.size === 0) return false
+    const now = clock()
+    const holds = (key: string) => now < (known.get(key)?.until ?? 0)
+    // Tokens carry whole seconds, so one of the same second counts as issued before: it is refreshed, not believed.
+    const epoch = (key: string) => holds(key) && issuedAt <= (known.get(key)?.notAfter ?? 0)
+    return (
+      (jti !== undefined && holds(`jti:${jti}`)) ||
+      (grantId !== undefined && holds(`grant:${grantId}`)) ||
+      (kid !== undefined && holds(`kid:${kid}`)) ||
+      epoch(`client:${clientId}`) ||
+      epoch(`subject:${subject}`)
+    )
+  }
+
   return {
     /**
      * Revokes: effective in this process when the promise is fulfilled, and everywhere within the revocation bound.
@@ -86,21 +102,11 @@ export function createRevocationLog(store: RevocationStore, clock: Clock, emit: 
       emit('revocation.recorded', { kind, id, by })
     },
 
-    /** Is anything about this revoked? Reads memory only. */
-    covers({ jti, grantId, clientId, subject, kid, issuedAt }: Revocable): boolean {
-      if (known.size === 0) return false
-      const now = clock()
-      const holds = (key: string) => now < (known.get(key)?.until ?? 0)
-      // Tokens carry whole seconds, so one of the same second counts as issued before: it is refreshed, not believed.
-      const epoch = (key: string) => holds(key) && issuedAt <= (known.get(key)?.notAfter ?? 0)
-      return (
-        (jti !== undefined && holds(`jti:${jti}`)) ||
-        (grantId !== undefined && holds(`grant:${grantId}`)) ||
-        (kid !== undefined && holds(`kid:${kid}`)) ||
-        epoch(`client:${clientId}`) ||
-        epoch(`subject:${subject}`)
-      )
-    },
+    covers,
+
+    /** The same of a grant: its families and codes. */
+    coversGrant: ({ id, clientId, subject, createdAt }: Grant) =>
+      covers({ grantId: id, clientId, subject, issuedAt: createdAt }),
 
     pull,
 
