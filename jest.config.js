@@ -18,7 +18,10 @@ const common = {
     '<rootDir>/bench/node_modules/',
     '<rootDir>/example-app/node_modules/',
   ],
-  moduleNameMapper: { '^express-aat$': '<rootDir>/lib/index.ts' },
+  moduleNameMapper: {
+    '^express-aat$': '<rootDir>/lib/index.ts',
+    '^express-aat/redis$': '<rootDir>/lib/redis.ts',
+  },
   transform: {
     '\\.ts$': [
       '@swc/jest',
@@ -46,7 +49,12 @@ export default {
       displayName: 'express5',
       globals: { EXPRESS_MAJOR: 5 },
       testMatch: ['<rootDir>/__tests__/**/*.test.ts'],
-      testPathIgnorePatterns: ['<rootDir>/__tests__/browser/', '<rootDir>/__tests__/package/'],
+      testPathIgnorePatterns: [
+        '<rootDir>/__tests__/browser/',
+        '<rootDir>/__tests__/faults/',
+        '<rootDir>/__tests__/package/',
+      ],
+      globalSetup: '<rootDir>/scripts/ensure-redis.js',
     },
     {
       ...common,
@@ -63,6 +71,12 @@ export default {
       ...common,
       displayName: 'package',
       testMatch: ['<rootDir>/__tests__/package/**/*.test.ts'],
+    },
+    {
+      ...common,
+      displayName: 'faults',
+      testMatch: ['<rootDir>/__tests__/faults/**/*.test.ts'],
+      globalSetup: '<rootDir>/scripts/ensure-redis.js',
     },
     {
       ...common,

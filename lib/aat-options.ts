@@ -24,7 +24,7 @@ import {
 import { type Random, systemRandom } from './protocol/random.ts'
 import { type ResourceOptions, resourcesOption } from './protocol/resource-options.ts'
 import { problemOfPublishedUrl } from './protocol/resource-uri.ts'
-import { type Clock, type Every, systemClock, systemEvery } from './protocol/time.ts'
+import { type Clock, type Every, systemClock, systemEvery, systemMonotonic } from './protocol/time.ts'
 import type { Stores } from './stores/ports.ts'
 
 export interface KeyOptions {
@@ -86,12 +86,19 @@ export interface AatOptions {
   privateUseSchemes?: string[] | undefined
   /** Seconds that guards and introspection here allow clocks to differ (default 5, 0 to 60); client assertions are allowed 30. */
   clockTolerance?: number | undefined
+  /**
+   * Seconds that an instance may be cut off from the revocation log before guards answer 503 (default 5, 2 to 300): the
+   * longest that a revoked token is accepted anywhere.
+   */
+  revocationStaleAfter?: number | undefined
   /** Dangers that are wanted even with `NODE_ENV=production`. */
   allowInProduction?: ProductionDanger[] | undefined
   /** Seconds since the epoch; default the machine's clock. For tests. */
   clock?: Clock | undefined
   /** Default the machine's. For tests. */
   random?: Random | undefined
+  /** Seconds that only go forward; default the process's. For tests. */
+  monotonic?: Clock | undefined
   /** Timers of the background work. For tests. */
   every?: Every | undefined
 }
@@ -116,7 +123,8 @@ const verbs = {
   replays: 'claim',
   revocations: 'append',
   ring: 'compareAndSet',
-} satisfies Record<Exclude<keyof Stores, 'kind'>, string>
+  counters: 'count',
+} satisfies Record<Exclude<keyof Stores, 'kind' | 'check' | 'close'>, string>
 
 /** What is checked of each option, and the defaults. */
 export const aatOptionsShape = {
@@ -214,10 +222,12 @@ export const aatOptionsShape = {
     [],
   ),
   clockTolerance: optional(seconds(0, 60), 5),
+  revocationStaleAfter: optional(seconds(2, 300), 5),
   allowInProduction: optional(listOf(oneOf('memory-stores', 'generated-secret', 'http-issuer')), []),
   clock: optional(callback<Clock>(), systemClock),
   random: optional(callback<Random>(), systemRandom),
   every: optional(callback<Every>(), systemEvery),
+  monotonic: optional(callback<Clock>(), systemMonotonic),
 }
 
 /** The options once they are checked, with their defaults. */

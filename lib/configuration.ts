@@ -39,6 +39,11 @@ export interface Configuration {
   readonly clock: Clock
   readonly random: Random
   readonly every: Every
+  readonly monotonic: Clock
+  /** Seconds: the longest that a refresh token of any client lives unless it is used. */
+  readonly longestRefresh: number
+  /** Seconds. */
+  readonly revocationStaleAfter: number
 }
 
 /** Checks the whole configuration at once. @throws ConfigurationError that lists everything wrong with it */
@@ -132,6 +137,12 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     clock,
     random,
     every: options.every,
+    monotonic: options.monotonic,
+    longestRefresh: Math.max(
+      refreshPolicy.lifetime,
+      ...clients.map((client) => client.refreshPolicy?.lifetime ?? 0),
+    ),
+    revocationStaleAfter: options.revocationStaleAfter,
   }
 }
 

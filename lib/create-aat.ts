@@ -8,13 +8,15 @@ import { authorizationCodeGrant } from './grants/authorization-code-grant.ts'
 import { clientCredentialsGrant } from './grants/client-credentials-grant.ts'
 import type { GrantType, GrantTypeOptions } from './grants/grant-type.ts'
 import { refreshTokenGrant } from './grants/refresh-token-grant.ts'
+import { createHealth } from './health.ts'
 import { type Aat, attachParts } from './http/aat.ts'
 import { createKeyRing } from './keys/key-ring.ts'
 import { createEventHub } from './protocol/events.ts'
-import { StoreUnavailable } from './protocol/oauth-error.ts'
+import { reasonOf } from './protocol/oauth-error.ts'
 import { createEndGrant } from './revocation/end-grant.ts'
 import { createRevocationLog } from './revocation/revocation-log.ts'
 import { createRevoke } from './revoke.ts'
+import type { FamilyQuery } from './stores/ports.ts'
 import { authorizationCodes } from './tokens/authorization-code.ts'
 import { createMint } from './tokens/mint.ts'
 import { refreshTokens as refreshTokensOf } from './tokens/refresh-token.ts'
@@ -30,7 +32,7 @@ const TICK = 1
  */
 export function createAat(options: AatOptions): Aat {
   const configuration = readConfiguration(options)
-  const { issuer, stores, secrets, clock, random, resources, ringTimes, every } = configuration
+  const { issuer, stores, secrets, clock, monotonic, random, resources, ringTimes, every } = configuration
   const hub = createEventHub(clock)
   const emit = warnOfUnheardFaults(hub, clock)
   const longestAccessToken = ringTimes.longestToken
@@ -47,14 +49,27 @@ export function createAat(options: AatOptions): Aat {
     emit,
   })
   // Codes too: what was granted before a revocation must not be redeemed after the entry is forgotten.
-  const revocations = createRevocationLog(
-    stores.revocations,
+  const revocations = createRevocationLog({
+    store: stores.revocations,
     clock,
+    monotonic,
     emit,
-    Math.max(longestAccessToken, configuration.codeLifetime),
-  )
+    endFamily: (grantId) => stores.grants.end(grantId, 'revoked'),
+    longestToken: Math.max(longestAccessToken, configuration.codeLifetime),
+    longestRefresh: configuration.longestRefresh,
+    staleAfter: configuration.revocationStaleAfter,
+  })
   const endGrant = createEndGrant(stores.grants, revocations)
-  const registry = createClientRegistry(configuration.clients, stores.clients, emit)
+  const registry = createClientRegistry({
+    configured: configuration.clients,
+    store: stores.clients,
+    emit,
+    monotonic,
+  })
+  revocations.onLearn(({ kind, id }) => {
+    if (kind === 'client') registry.forget(id)
+  })
+  const health = createHealth({ stores, keyRing, revocations, emit, monotonic })
   const codes = authorizationCodes(secrets, random)
   const refreshTokens = refreshTokensOf(secrets)
   const { refreshPolicy, refreshGrace, hooks } = configuration
@@ -84,16 +99,15 @@ export function createAat(options: AatOptions): Aat {
     both.catch(() => undefined)
     return both
   }
-  const stop = every(TICK, () => void look())
-  const started = look()
+  const stop = every(TICK, () => {
+    void look()
+    health.lookAgain()
+  })
+  const started = Promise.all([health.look(), look()])
+  started.catch(() => undefined)
 
   function reportTrouble(name: 'ring.unusable' | 'revocation.unavailable', error: unknown): void {
-    // A driver's own words may hold its connection string.
-    const reason =
-      error instanceof StoreUnavailable
-        ? error.message
-        : `the store failed: ${error instanceof Error ? error.name : typeof error}`
-    emit(name, { reason })
+    emit(name, { reason: reasonOf(error) })
   }
 
   const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant })
@@ -102,12 +116,16 @@ export function createAat(options: AatOptions): Aat {
     issuer,
     async ready() {
       // A failed start is tried again: the store may be there by now.
-      await started.catch(look)
+      await started.catch(() => Promise.all([health.look(), look()]))
+      health.assertUsable()
       await keyRing.signer()
+      await revocations.fresh()
     },
+    health: health.report,
     async close() {
       stop()
       revocations.close()
+      await stores.close?.()
     },
     on: hub.on as Aat['on'],
     revoke,
@@ -137,14 +155,16 @@ export function createAat(options: AatOptions): Aat {
       async delete(clientId: string) {
         const outcome = await registry.delete(clientId)
         // Also where it was deleted before: that call may have failed half-way.
-        if (outcome !== 'configured') await revokeAll('clientId', clientId, 'client deletion')
+        if (outcome !== 'configured') await revokeAll('clientId', clientId, 'client deletion', true)
         return outcome
       },
     }),
     grants: Object.freeze({
-      async list(query: { subject?: string; clientId?: string; limit?: number; cursor?: string }) {
+      async list(query: FamilyQuery) {
         const { families, cursor } = await stores.grants.listFamilies(query)
-        const summaries = families.map(({ grant, openedAt, lastUsedAt }) => ({
+        // One epoch ends any number of them; each is gone from the store at its next use.
+        const living = families.filter(({ grant }) => !revocations.coversGrant(grant))
+        const summaries = living.map(({ grant, openedAt, lastUsedAt }) => ({
           grantId: grant.id,
           clientId: grant.clientId,
           subject: grant.subject,
@@ -198,6 +218,12 @@ export function createAat(options: AatOptions): Aat {
       clock,
       emit,
       codeLifetime: configuration.codeLifetime,
+      async refreshLifetimeOf(clientId) {
+        const client = await registry.find(clientId)
+        return client?.grantTypes.includes('refresh_token')
+          ? (client.refreshPolicy ?? refreshPolicy).lifetime
+          : undefined
+      },
       consentLifetime: configuration.consentLifetime,
     }),
     grantTypes: new Map<string, GrantType>([

@@ -22,7 +22,7 @@ export {
 } from './guard/remote-issuer.ts'
 export type { Fetch } from './guard/remote-keys.ts'
 export { type AatGuard, type RequireAatOptions, requireAat } from './guard/require-aat.ts'
-export type { Aat, ClientSummary, EndpointName, GrantSummary, RevocationTarget } from './http/aat.ts'
+export type { Aat, ClientSummary, EndpointName, GrantSummary, Health, RevocationTarget } from './http/aat.ts'
 export type { ConsentView } from './http/pages/consent-page.ts'
 export type { ErrorView } from './http/pages/error-page.ts'
 export type { RateLimitOptions } from './http/rate-limit.ts'

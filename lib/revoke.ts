@@ -28,20 +28,18 @@ export function createRevoke({ stores, revocations, endGrant }: RevokeOptions) {
     if (grant !== undefined) await stores.consents.forget(grant.subject, grant.clientId)
   }
 
-  /** One epoch for the access tokens, whatever their number; then what was remembered, and every family. */
-  async function revokeAll(name: 'subject' | 'clientId', value: string, by: string): Promise<void> {
-    await revocations.revoke(name === 'subject' ? 'subject' : 'client', value, by)
+  /**
+   * One epoch, whatever the number: access tokens of older grants are refused from now on, and their families and codes at
+   * their next use, also where a refresh is on its way at this moment. Then what was remembered.
+   */
+  async function revokeAll(
+    name: 'subject' | 'clientId',
+    value: string,
+    by: string,
+    forGood = false,
+  ): Promise<void> {
+    await revocations.revoke(name === 'subject' ? 'subject' : 'client', value, by, { forGood })
     if (name === 'subject') await stores.consents.forgetSubject(value)
-    let cursor: string | undefined
-    do {
-      const page = await stores.grants.listFamilies({
-        [name]: value,
-        limit: 1000,
-        ...(cursor !== undefined && { cursor }),
-      })
-      for (const { grant } of page.families) await stores.grants.end(grant.id, 'revoked')
-      cursor = page.cursor
-    } while (cursor !== undefined)
   }
 
   return { revoke, revokeAll }

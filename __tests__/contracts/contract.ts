@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type Sha256, sha256 } from '../../lib/protocol/digest.ts'
+import { type TokenHash, tokenHash } from '../../lib/protocol/digest.ts'
 import type {
   CodeRecord,
   CodeRedemption,
@@ -19,7 +19,7 @@ export type StoresFactory = (clock: ManualClock) => Promise<{ stores: Stores; cl
 export const T = 1_800_000_000
 
 export const anId = (): string => randomBytes(16).toString('base64url')
-export const aHash = (): Sha256 => sha256(randomBytes(32))
+export const aHash = (): TokenHash => tokenHash(randomBytes(32))
 
 export function aGrant(over: Partial<Grant> = {}): Grant {
   return {
@@ -59,7 +59,7 @@ export function redemptionOf(
   over: Partial<CodeRedemption> = {},
   policy?: RefreshPolicy,
   token: NextToken = aToken(),
-  lineage: Sha256 = aHash(),
+  lineage: TokenHash = aHash(),
 ): CodeRedemption {
   return {
     grantId: code.grant.id,
@@ -89,7 +89,7 @@ export interface TestFamily {
   /** Generations 0, 1, 2, …: each the successor of the one before. */
   readonly tokens: NextToken[]
   /** What all of them share, hashed. */
-  readonly lineage: Sha256
+  readonly lineage: TokenHash
   /** A refresh with the token of a generation. */
   refresh(generation: number, over?: Partial<RefreshRequest>): RefreshRequest
 }
@@ -100,7 +100,11 @@ export async function openFamily(
   over: Partial<Grant> = {},
   expiresAt?: number,
 ): Promise<TestFamily> {
-  const code = aCode({ grant: aGrant(over), ...(expiresAt !== undefined && { expiresAt }) })
+  const code = aCode({
+    grant: aGrant(over),
+    refreshLifetime: policy.lifetime,
+    ...(expiresAt !== undefined && { expiresAt }),
+  })
   const tokens = [aToken(), aToken(), aToken(), aToken(), aToken(), aToken(), aToken(), aToken()]
   await stores.grants.issueCode(code)
   const lineage = aHash()

@@ -16,6 +16,7 @@ import {
   T,
   type TestFamily,
 } from './contract.ts'
+import { familyListContract } from './family-list.contract.ts'
 
 /** What any store of grants must do: authorization codes and the decision table of refresh-token families. */
 export function grantStoreContract(make: StoresFactory): void {
@@ -441,6 +442,16 @@ export function grantStoreContract(make: StoresFactory): void {
       expect((await refresh(family, 1)).outcome).toBe('rotated')
     })
 
+    test('a retry is a use: it moves lastUsedAt, and nothing else of the family', async () => {
+      const family = await open()
+      at(20)
+      await refresh(family, 0)
+      const before = await grants.readFamily(family.grant.id)
+      at(27.125)
+      expect((await refresh(family, 0)).outcome).toBe('retried')
+      expect(await grants.readFamily(family.grant.id)).toEqual({ ...before, lastUsedAt: T + 27.125 })
+    })
+
     test('the grace window counts from the first use, is half-open, and retries do not prolong it', async () => {
       const family = await open()
       at(20)
@@ -757,6 +768,18 @@ export function grantStoreContract(make: StoresFactory): void {
       })
     })
 
+    test('a retry moves the family’s time too, and a refusal does not', async () => {
+      const family = await open(RESET)
+      at(20)
+      await refresh(family, 0)
+      at(25)
+      expect((await refresh(family, 0)).outcome).toBe('retried')
+      at(28)
+      expect((await refresh(family, 0, { scope: ['z'] })).outcome).toBe('scope_exceeded')
+      at(21)
+      expect(await refresh(family, 1)).toMatchObject({ outcome: 'rotated', limits: { now: T + 25 } })
+    })
+
     test('does not open the grace window again', async () => {
       const family = await open()
       at(20)
@@ -826,107 +849,5 @@ export function grantStoreContract(make: StoresFactory): void {
     })
   })
 
-  describe('listFamilies', () => {
-    async function idsOf(query: Parameters<GrantStore['listFamilies']>[0]): Promise<string[]> {
-      const { families } = await grants.listFamilies(query)
-      return families.map(({ grant }) => grant.id)
-    }
-
-    /** `count` families, opened a second after the other. */
-    async function openMany(count: number, over = {}): Promise<string[]> {
-      const ids: string[] = []
-      for (let index = 0; index < count; index++) {
-        clock.advance(1)
-        ids.push((await open({ ...ROTATE, lifetime: 10_000 }, over)).grant.id)
-      }
-      return ids
-    }
-
-    test('by subject and by client, oldest first, as readFamily shows them', async () => {
-      const alices = await openMany(3)
-      const bobs = await openMany(2, { subject: 'bob' })
-      const others = await openMany(1, { clientId: 'another' })
-      expect(await idsOf({ subject: 'alice' })).toEqual([...alices, ...others])
-      expect(await idsOf({ subject: 'bob' })).toEqual(bobs)
-      expect(await idsOf({ clientId: 'a-client' })).toEqual([...alices, ...bobs])
-      expect(await idsOf({ clientId: 'another', subject: 'alice' })).toEqual(others)
-      expect(await idsOf({ clientId: 'another', subject: 'bob' })).toEqual([])
-      expect(await idsOf({ subject: 'carol' })).toEqual([])
-      const { families, cursor } = await grants.listFamilies({ subject: 'bob' })
-      expect(families[0]).toEqual(await grants.readFamily(bobs[0] as string))
-      expect(cursor).toBeUndefined()
-    })
-
-    test('not what has ended, expired, or is only a code', async () => {
-      const [alive, ended] = await openMany(2)
-      await grants.issueCode(aCode())
-      await grants.end(ended as string, 'revoked')
-      expect(await idsOf({ subject: 'alice' })).toEqual([alive])
-      clock.advance(10_000)
-      expect(await idsOf({ subject: 'alice' })).toEqual([])
-    })
-
-    test('in pages: each once, in order, with no cursor on the last', async () => {
-      const ids = await openMany(7)
-      const pages: string[][] = []
-      let cursor: string | undefined
-      do {
-        const page = await grants.listFamilies({
-          subject: 'alice',
-          limit: 3,
-          ...(cursor !== undefined && { cursor }),
-        })
-        pages.push(page.families.map(({ grant }) => grant.id))
-        cursor = page.cursor
-      } while (cursor !== undefined && pages.length < 10)
-      expect(pages).toEqual([ids.slice(0, 3), ids.slice(3, 6), ids.slice(6)])
-    })
-
-    test('in pages, families of one moment: each once', async () => {
-      const ids = new Set<string>()
-      for (let index = 0; index < 7; index++) ids.add((await open()).grant.id)
-      const seen: string[] = []
-      let cursor: string | undefined
-      do {
-        const page = await grants.listFamilies({
-          subject: 'alice',
-          limit: 2,
-          ...(cursor !== undefined && { cursor }),
-        })
-        seen.push(...page.families.map(({ grant }) => grant.id))
-        cursor = page.cursor
-      } while (cursor !== undefined && seen.length < 20)
-      expect(seen).toHaveLength(7)
-      expect(new Set(seen)).toEqual(ids)
-    })
-
-    test('a cursor stays a place when its family ends between two pages', async () => {
-      const ids = await openMany(6)
-      const first = await grants.listFamilies({ subject: 'alice', limit: 3 })
-      expect(first.families.map(({ grant }) => grant.id)).toEqual(ids.slice(0, 3))
-      await grants.end(ids[2] as string, 'revoked')
-      const second = await grants.listFamilies({
-        subject: 'alice',
-        limit: 3,
-        cursor: first.cursor as string,
-      })
-      expect(second.families.map(({ grant }) => grant.id)).toEqual(ids.slice(3))
-    })
-
-    test('a refresh does not move a family', async () => {
-      const first = await open({ ...RESET, lifetime: 10_000 })
-      clock.advance(1)
-      const second = await open({ ...RESET, lifetime: 10_000 })
-      clock.advance(1)
-      await refresh(first, 0)
-      expect(await idsOf({ subject: 'alice' })).toEqual([first.grant.id, second.grant.id])
-    })
-
-    test('100 to a page without a limit, never more than 1,000, at least 1', async () => {
-      for (let index = 0; index < 1001; index++) await open()
-      expect(await idsOf({ subject: 'alice' })).toHaveLength(100)
-      expect(await idsOf({ subject: 'alice', limit: 5000 })).toHaveLength(1000)
-      expect(await idsOf({ subject: 'alice', limit: 0 })).toHaveLength(1)
-    })
-  })
+  describe('listFamilies', () => familyListContract(make))
 }

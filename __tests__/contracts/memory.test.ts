@@ -1,27 +1,15 @@
 import { describe, expect, test } from '@jest/globals'
 import { memoryStores } from '../../lib/index.ts'
 import { manualClock } from '../support/world.ts'
-import { clientStoreContract } from './client-store.contract.ts'
-import { consentStoreContract } from './consent-store.contract.ts'
 import { anId, openFamily, ROTATE, type StoresFactory, T } from './contract.ts'
-import { grantStoreContract } from './grant-store.contract.ts'
-import { replayStoreContract } from './replay-store.contract.ts'
-import { requestStoreContract } from './request-store.contract.ts'
-import { revocationStoreContract } from './revocation-store.contract.ts'
-import { ringStoreContract } from './ring-store.contract.ts'
+import { everyContract } from './every-contract.ts'
 
 const inMemory: StoresFactory = async (clock) => ({
   stores: memoryStores({ clock }),
   close: async () => undefined,
 })
 
-describe('grants in memory', () => grantStoreContract(inMemory))
-describe('clients in memory', () => clientStoreContract(inMemory))
-describe('pending requests in memory', () => requestStoreContract(inMemory))
-describe('consents in memory', () => consentStoreContract(inMemory))
-describe('replays in memory', () => replayStoreContract(inMemory))
-describe('revocations in memory', () => revocationStoreContract(inMemory))
-describe('the ring in memory', () => ringStoreContract(inMemory))
+describe('stores in memory', () => everyContract(inMemory))
 
 describe('what only memory has: bounds', () => {
   test('retries within one grace window are bounded, and over the bound it is reuse', async () => {

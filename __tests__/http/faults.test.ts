@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import express, { type Express } from 'express'
@@ -79,7 +80,7 @@ describe.each(faults)('HTP-008: %s', (_name, make, status, code) => {
       'unknown client': () =>
         world.post(world.endpoint('token'), {
           grant_type: 'authorization_code',
-          client_id: dcrClient.id,
+          client_id: `dcr_${randomBytes(16).toString('base64url')}`,
           code: 'x',
         }),
       revoke: () =>
@@ -184,7 +185,10 @@ test('MET-016: a ring that is lost or cannot be read leaves the keys published; 
     resources: { 'https://as.example/api': { scopes: ['a'] } },
     stores: {
       ...memoryStores(),
-      ring: { read: () => Promise.reject(new Error('secret')), compareAndSet: async () => 'conflict' },
+      ring: {
+        read: () => Promise.reject(new Error('secret')),
+        compareAndSet: async () => ({ outcome: 'conflict' }),
+      },
     },
   })
   aat.on('*', () => undefined)

@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { expect, test } from '@jest/globals'
 import { SignJWT } from 'jose'
 import { memoryStores } from '../../lib/index.ts'
+import { readRing } from '../support/read-ring.ts'
 import {
   basic,
   CONFIDENTIAL,
@@ -121,7 +122,7 @@ test('HTP-013: no event, warning or console line of a whole life holds a secret'
     await world.aat.clients.delete(registered.client_id)
 
     // Private parts of the ring, as they lie in the store.
-    for (const key of (await stores.ring.read()).keys)
+    for (const key of (await readRing(stores.ring)).keys)
       keep(
         key.sealed?.ciphertext ?? key.kid + key.kid,
         key.sealed?.wrappedKey ?? key.kid + key.kid,

@@ -367,37 +367,52 @@ describe.each([
     expect(await call(client, 'read_tasks')).toMatchObject({ clientId: program.information?.client_id })
   })
 
-  test.each(['refresh tokens', 'clients'])(
-    'a store of %s that is away costs the program neither its tokens nor its registration nor a sign-in',
-    async (which) => {
-      const clock = manualClock()
-      const stores = memoryStores({ clock })
-      let isDown = false
-      const whileUp =
-        <A extends unknown[], R>(verb: (...args: A) => Promise<R>) =>
-        async (...args: A): Promise<R> => {
-          if (isDown) throw new StoreUnavailable('the store is away')
-          return verb(...args)
-        }
-      if (which === 'clients') stores.clients.read = whileUp(stores.clients.read.bind(stores.clients))
-      else stores.grants.refresh = whileUp(stores.grants.refresh.bind(stores.grants))
-      const world = await start({ clock, stores })
-      const faults: unknown[] = []
-      world.aat.on('fault', (event) => faults.push(event))
-      const program = new Program()
-      const { client, lines } = await signedIn(world, program)
-      const before = { tokens: program.stored, information: program.information }
-      clock.advance(306)
-      isDown = true
-      await expect(call(client, 'read_tasks')).rejects.toMatchObject({ errorCode: 'temporarily_unavailable' })
-      expect(lines().at(-1)).toBe(`POST ${issuerPath}/oauth/token 503`)
-      expect(faults).toHaveLength(1)
-      expect({ tokens: program.stored, information: program.information }).toEqual(before)
-      expect(program.authorizationUrl).toBeUndefined()
-      isDown = false
-      expect(await call(client, 'read_tasks')).toMatchObject({ scopes: [READ] })
-    },
-  )
+  test('a store of clients that is away costs the program nothing: the server remembers it', async () => {
+    const clock = manualClock()
+    const stores = memoryStores({ clock })
+    const { read } = stores.clients
+    let isDown = false
+    stores.clients.read = async (id) => {
+      if (isDown) throw new StoreUnavailable('the store is away')
+      return read(id)
+    }
+    const world = await start({ clock, stores })
+    const program = new Program()
+    const { client, lines } = await signedIn(world, program)
+    const { information } = program
+    clock.advance(306)
+    isDown = true
+    expect(await call(client, 'read_tasks')).toMatchObject({ clientId: information?.client_id })
+    expect(lines()).toContain(`POST ${issuerPath}/oauth/token 200`)
+    expect(program.information).toEqual(information)
+    expect(program.authorizationUrl).toBeUndefined()
+  })
+
+  test('a store of refresh tokens that is away costs the program neither its tokens nor its registration nor a sign-in', async () => {
+    const clock = manualClock()
+    const stores = memoryStores({ clock })
+    let isDown = false
+    const { refresh } = stores.grants
+    stores.grants.refresh = async (request) => {
+      if (isDown) throw new StoreUnavailable('the store is away')
+      return refresh(request)
+    }
+    const world = await start({ clock, stores })
+    const faults: unknown[] = []
+    world.aat.on('fault', (event) => faults.push(event))
+    const program = new Program()
+    const { client, lines } = await signedIn(world, program)
+    const before = { tokens: program.stored, information: program.information }
+    clock.advance(306)
+    isDown = true
+    await expect(call(client, 'read_tasks')).rejects.toMatchObject({ errorCode: 'temporarily_unavailable' })
+    expect(lines().at(-1)).toBe(`POST ${issuerPath}/oauth/token 503`)
+    expect(faults).toHaveLength(1)
+    expect({ tokens: program.stored, information: program.information }).toEqual(before)
+    expect(program.authorizationUrl).toBeUndefined()
+    isDown = false
+    expect(await call(client, 'read_tasks')).toMatchObject({ scopes: [READ] })
+  })
 
   test('offline_access is tolerated and granted to nobody', async () => {
     const world = await start()

@@ -5,7 +5,8 @@ import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
 import type { AatEvent } from '../../lib/protocol/events.ts'
 import { type SigningAlgorithm, signWith, verifyWith } from '../../lib/protocol/jwa.ts'
 import { systemRandom } from '../../lib/protocol/random.ts'
-import type { RingStore } from '../../lib/stores/ports.ts'
+import type { KeyRecord, RingStore } from '../../lib/stores/ports.ts'
+import { readRing } from '../support/read-ring.ts'
 
 export const ISSUER = 'https://shop.example.com'
 export const SECRET = 'the-first-secret-of-the-key-ring-tests'
@@ -68,15 +69,15 @@ export function cuttable(store: RingStore) {
   const link = {
     isCut: false,
     writes: 0,
-    async read() {
+    async read(...parameters: Parameters<RingStore['read']>) {
       if (link.isCut) throw new Error('the store is away')
-      return store.read()
+      return store.read(...parameters)
     },
     async compareAndSet(...parameters: Parameters<RingStore['compareAndSet']>) {
       if (link.isCut) throw new Error('the store is away')
-      const outcome = await store.compareAndSet(...parameters)
-      if (outcome === 'written') link.writes++
-      return outcome
+      const answer = await store.compareAndSet(...parameters)
+      if (answer.outcome === 'written') link.writes++
+      return answer
     },
   }
   return link
@@ -84,11 +85,11 @@ export function cuttable(store: RingStore) {
 
 /** A store that changes what is read, as somebody who can write to it would have. */
 export function overwrite(store: RingStore) {
-  return async (change: (keys: Awaited<ReturnType<RingStore['read']>>['keys']) => unknown[]) => {
-    const { revision, keys } = await store.read()
-    const changed = change(structuredClone(keys) as typeof keys)
-    if ((await store.compareAndSet(revision, changed as typeof keys)) !== 'written')
-      throw new Error('a test that writes alone met a conflict')
+  return async (change: (keys: readonly KeyRecord[]) => unknown[]) => {
+    const state = await readRing(store)
+    const keys = change(structuredClone(state.keys) as KeyRecord[]) as KeyRecord[]
+    const { outcome } = await store.compareAndSet(state, { issuer: state.issuer ?? ISSUER, keys })
+    if (outcome !== 'written') throw new Error('a test that writes alone met a conflict')
   }
 }
 

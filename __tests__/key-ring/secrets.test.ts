@@ -1,9 +1,21 @@
 import { describe, expect, test } from '@jest/globals'
 import { createAat, memoryStores } from '../../lib/index.ts'
+import { RESEAL_AFTER } from '../../lib/keys/ring-records.ts'
 import { memoryRing } from '../../lib/stores/memory/ring.ts'
 import { openRing } from '../support/forge.ts'
+import { readRing } from '../support/read-ring.ts'
 import { manualClock } from '../support/world.ts'
-import { DAY, type Instance, ISSUER, SECRET, START, signNow, startInstance, verifies } from './instances.ts'
+import {
+  cuttable,
+  DAY,
+  type Instance,
+  ISSUER,
+  SECRET,
+  START,
+  signNow,
+  startInstance,
+  verifies,
+} from './instances.ts'
 
 const NEW = 'the-second-secret-of-the-key-ring-test'
 
@@ -31,6 +43,9 @@ test('KEY-017: a secret rotates in three deploys; every instance signs and verif
       }
     }
     if (secrets[0] === NEW) {
+      // Not while instances of both kinds may run beside each other.
+      clock.advance(RESEAL_AFTER)
+      for (const instance of running) await instance.maintain()
       const [newId = '', oldId] = Object.keys(running[0]?.status().sealedBy ?? {})
       expect(running[0]?.status().sealedBy).toEqual({
         [newId]: 2,
@@ -45,17 +60,50 @@ test('KEY-017: a secret rotates in three deploys; every instance signs and verif
 test('KEY-017: records without a private half are re-sealed too, so the old secret can really go', async () => {
   const store = memoryRing()
   const clock = manualClock(START)
-  const old = startInstance({ store, clock })
+  // They stay published for longer than it takes until they are re-sealed.
+  const times = { longestToken: 3600 }
+  const old = startInstance({ store, clock, times })
   await old.maintain()
   clock.now = START + 30 * DAY
   await old.maintain()
   clock.advance(100)
   await old.maintain()
   expect(old.kidOf('retired')).toBeDefined()
-  await startInstance({ store, clock, secrets: [NEW, SECRET] }).maintain()
-  const last = startInstance({ store, clock, secrets: [NEW] })
+  const both = startInstance({ store, clock, times, secrets: [NEW, SECRET] })
+  await both.maintain()
+  clock.advance(RESEAL_AFTER)
+  await both.maintain()
+  const last = startInstance({ store, clock, times, secrets: [NEW] })
   await last.maintain()
   expect(last.jwks().keys).toHaveLength(3)
+})
+
+test('KEY-017: instances of both kinds side by side do not re-seal what the others did, until 600 s have passed', async () => {
+  const store = cuttable(memoryRing())
+  const clock = manualClock(START)
+  const before = startInstance({ store, clock, secrets: [SECRET, NEW] })
+  await before.maintain()
+  const after = startInstance({ store, clock, secrets: [NEW, SECRET] })
+  const [oldId = '', newId = ''] = Object.keys(before.status().sealedBy)
+  const began = store.writes
+  for (let second = 0; second < 600; second++) {
+    await after.maintain()
+    await before.maintain()
+    clock.advance(1)
+  }
+  expect(store.writes).toBe(began)
+  expect(after.status().sealedBy).toEqual({ [oldId]: 2, [newId]: 0 })
+  // One that starts now gives the deploy its time again; the one that waited re-seals, once.
+  const late = startInstance({ store, clock, secrets: [NEW, SECRET] })
+  await late.maintain()
+  expect(store.writes).toBe(began)
+  await after.maintain()
+  expect(after.status().sealedBy).toEqual({ [oldId]: 0, [newId]: 2 })
+  expect(store.writes).toBe(began + 1)
+  await before.maintain()
+  await late.maintain()
+  expect(store.writes).toBe(began + 1)
+  expect(await verifies(before, await signNow(after, clock))).toBe(true)
 })
 
 describe('KEY-019: the secret is lost', () => {
@@ -64,7 +112,7 @@ describe('KEY-019: the secret is lost', () => {
     const options = { issuer: ISSUER, stores, resources: { [`${ISSUER}/api`]: { scopes: ['a'] } } }
     const right = createAat({ ...options, secrets: [SECRET] })
     await right.ready()
-    const before = await stores.ring.read()
+    const before = await readRing(stores.ring)
     const wrong = createAat({ ...options, secrets: [NEW] })
     const reasons: string[] = []
     wrong.on('ring.unusable', ({ reason }) => reasons.push(reason))
@@ -74,7 +122,7 @@ describe('KEY-019: the secret is lost', () => {
     await expect(wrong.keys.rotate()).rejects.toThrow(/not configured here/)
     await expect(wrong.keys.revoke(before.keys[0]?.kid ?? '')).rejects.toThrow(/not configured here/)
     await expect(wrong.ready()).rejects.toThrow()
-    expect(await stores.ring.read()).toEqual(before)
+    expect(await readRing(stores.ring)).toEqual(before)
     expect(wrong.keys.status().keys).toEqual([])
     for (const text of reasons) {
       expect(text).not.toContain(SECRET)
@@ -102,7 +150,7 @@ test('KEY-013: a dump of the ring shows sealed blobs only: no PEM, no private me
   for (const alg of ['ES256', 'EdDSA', 'RS256'] as const) {
     const stores = memoryStores()
     await startInstance({ store: stores.ring, clock: () => START, alg }).maintain()
-    const dump = JSON.stringify(await stores.ring.read())
+    const dump = JSON.stringify(await readRing(stores.ring))
     const keys = await openRing(stores, ISSUER, [SECRET])
     expect(keys).toHaveLength(2)
     for (const { record, privateKey } of keys) {
@@ -134,16 +182,16 @@ test('KEY-022: the private half of a key that no longer signs is gone from the s
   const instance = startInstance({ store, clock })
   await instance.maintain()
   const signed = await signNow(instance, clock)
-  const [first] = (await store.read()).keys
+  const [first] = (await readRing(store)).keys
   clock.now = (first?.signsUntil ?? 0) - 1
   await instance.maintain()
-  expect((await store.read()).keys[0]).toHaveProperty('sealed')
+  expect((await readRing(store)).keys[0]).toHaveProperty('sealed')
   clock.advance(1)
   await instance.maintain()
-  const [record] = (await store.read()).keys
+  const [record] = (await readRing(store)).keys
   expect(record?.kid).toBe(first?.kid)
   expect(record).not.toHaveProperty('sealed')
-  expect(JSON.stringify(await store.read())).not.toContain(first?.sealed?.ciphertext)
+  expect(JSON.stringify(await readRing(store))).not.toContain(first?.sealed?.ciphertext)
   expect(await verifies(instance, signed)).toBe(true)
   expect(instance.status().keys[0]).toMatchObject({ state: 'retired', sealedBy: undefined })
 })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { memoryRing } from '../../lib/stores/memory/ring.ts'
 import type { KeyRecord } from '../../lib/stores/ports.ts'
+import { readRing } from '../support/read-ring.ts'
 import { manualClock } from '../support/world.ts'
 import { DAY, ISSUER, overwrite, START, signNow, startInstance, verifies } from './instances.ts'
 
@@ -10,7 +11,7 @@ async function startedRing() {
   const live = startInstance({ store, clock })
   await live.maintain()
   const signed = await signNow(live, clock)
-  const [active, standby] = (await store.read()).keys as [KeyRecord, KeyRecord]
+  const [active, standby] = (await readRing(store)).keys as [KeyRecord, KeyRecord]
   return { store, clock, live, signed, active, standby, write: overwrite(store) }
 }
 
@@ -49,7 +50,7 @@ describe('KEY-014: somebody who can write to the store', () => {
       { reason: expect.stringContaining('another-kid') },
     ])
     expect(await verifies(world.live, world.signed)).toBe(true)
-    expect((await world.store.read()).keys).toHaveLength(2)
+    expect((await readRing(world.store)).keys).toHaveLength(2)
   })
 
   test.each<[string, (key: KeyRecord) => unknown]>([
@@ -73,7 +74,7 @@ describe('KEY-014: somebody who can write to the store', () => {
       const world = await startedRing()
       await world.write(([a, b]) => [a, change(b as KeyRecord)])
       await world.live.maintain()
-      expect((await world.store.read()).keys).toEqual([world.active, world.standby])
+      expect((await readRing(world.store)).keys).toEqual([world.active, world.standby])
       expect(world.live.eventsNamed('ring.repaired')).toMatchObject([{ added: [world.standby.kid] }])
 
       await world.write(([a, b]) => [a, change(b as KeyRecord)])
@@ -102,7 +103,7 @@ describe('KEY-014: somebody who can write to the store', () => {
       expect(instance.kidOf('active')).toBe(world.active.kid)
       expect(await verifies(instance, world.signed)).toBe(true)
     }
-    expect((await world.store.read()).keys.map(({ kid }) => kid)).toEqual([
+    expect((await readRing(world.store)).keys.map(({ kid }) => kid)).toEqual([
       world.active.kid,
       world.standby.kid,
     ])
@@ -147,7 +148,7 @@ describe('KEY-014: somebody who can write to the store', () => {
       secrets: ['a secret of the attacker, 32 bytes long'],
     })
     await attacker.maintain()
-    const his = (await foreign.read()).keys[0] as KeyRecord
+    const his = (await readRing(foreign)).keys[0] as KeyRecord
     await world.write(([a, b]) => [a, b, his])
     await world.live.maintain().catch(() => undefined)
     expect(world.live.verificationKey(his.kid)).toBeUndefined()
@@ -163,7 +164,7 @@ describe('KEY-014: somebody who can write to the store', () => {
     const other = memoryRing()
     const neighbour = startInstance({ store: other, clock: world.clock, issuer: `${ISSUER}/other` })
     await neighbour.maintain()
-    const theirs = (await other.read()).keys[0] as KeyRecord
+    const theirs = (await readRing(other)).keys[0] as KeyRecord
     await world.write(([a, b]) => [a, b, theirs])
     for (const instance of [world.live, fresh(world)]) {
       await instance.maintain()
@@ -175,10 +176,10 @@ describe('KEY-014: somebody who can write to the store', () => {
 describe('KEY-016: the ring is rolled back', () => {
   test('KEY-016: live instances put back what an old dump does not have, overwrite nothing, and say so', async () => {
     const world = await startedRing()
-    const dump = (await world.store.read()).keys
+    const dump = (await readRing(world.store)).keys
     world.clock.advance(30 * DAY)
     await world.live.maintain()
-    const newer = (await world.store.read()).keys
+    const newer = (await readRing(world.store)).keys
     expect(newer).toHaveLength(3)
     await world.write(() => structuredClone(dump) as KeyRecord[])
     const cold = fresh(world)
@@ -186,7 +187,7 @@ describe('KEY-016: the ring is rolled back', () => {
     const later = await signNow(cold, world.clock)
     await world.live.maintain()
     expect(world.live.eventsNamed('ring.repaired')).toHaveLength(1)
-    const kids = (await world.store.read()).keys.map(({ kid }) => kid)
+    const kids = (await readRing(world.store)).keys.map(({ kid }) => kid)
     for (const { kid } of newer) expect(kids).toContain(kid)
     expect(await verifies(world.live, later)).toBe(true)
     expect(await verifies(world.live, world.signed)).toBe(true)
@@ -196,7 +197,7 @@ describe('KEY-016: the ring is rolled back', () => {
     const world = await startedRing()
     await world.write(() => [])
     await world.live.maintain()
-    expect((await world.store.read()).keys).toEqual([world.active, world.standby])
+    expect((await readRing(world.store)).keys).toEqual([world.active, world.standby])
     expect(world.live.eventsNamed('ring.repaired')).toMatchObject([
       { added: [world.active.kid, world.standby.kid] },
     ])
@@ -219,7 +220,7 @@ describe('KEY-016: the ring is rolled back', () => {
 
   test('KEY-016: a revoked key does not come back with an old dump', async () => {
     const world = await startedRing()
-    const dump = (await world.store.read()).keys
+    const dump = (await readRing(world.store)).keys
     await world.live.revoke(world.active.kid)
     await world.write(() => structuredClone(dump) as KeyRecord[])
     await world.live.maintain()
@@ -232,18 +233,18 @@ describe('KEY-016: the ring is rolled back', () => {
     const [one, other] = [await signNow(world.live, world.clock), await signNow(cold, world.clock)]
     expect(one.kid).toBe(other.kid)
     expect(await verifies(cold, one)).toBe(true)
-    const tombstone = (await world.store.read()).keys.find(({ kid }) => kid === world.active.kid)
+    const tombstone = (await readRing(world.store)).keys.find(({ kid }) => kid === world.active.kid)
     expect(tombstone).toMatchObject({ revokedAt: START })
     expect(tombstone).not.toHaveProperty('sealed')
   })
 
   test('KEY-016: a dump from before a key was prolonged does not shorten its life', async () => {
     const world = await startedRing()
-    const dump = (await world.store.read()).keys
+    const dump = (await readRing(world.store)).keys
     // The successor is revoked when it was about to take over, so the active key signs for longer than was planned.
     world.clock.now = world.standby.activatesAt - 10
     await world.live.revoke(world.standby.kid)
-    const prolonged = (await world.store.read()).keys.find(({ kid }) => kid === world.active.kid)
+    const prolonged = (await readRing(world.store)).keys.find(({ kid }) => kid === world.active.kid)
     expect(prolonged?.signsUntil).toBeGreaterThan(world.active.signsUntil)
     world.clock.now = world.active.removedAt - 1
     const late = await signNow(world.live, world.clock)

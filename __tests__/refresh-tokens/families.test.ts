@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { BEGINNING } from '../../lib/stores/ports.ts'
 import {
   Browser,
   basic,
@@ -236,9 +237,9 @@ describe('aat.revoke', () => {
         },
       })
     }
-    const before = (await server.stores.revocations.since(0)).revision
+    const before = (await server.stores.revocations.since(BEGINNING)).place.revision
     await one.aat.revoke({ clientId: CONFIDENTIAL.id })
-    expect((await server.stores.revocations.since(0)).revision).toBe(before + 1)
+    expect((await server.stores.revocations.since(BEGINNING)).place.revision).toBe(before + 1)
     for (const world of [one, two])
       await expectDead(world, { access: [body.access_token], refresh: [body.refresh_token] })
     expect((await one.aat.grants.list({ clientId: CONFIDENTIAL.id })).grants).toEqual([])

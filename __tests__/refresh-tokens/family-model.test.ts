@@ -14,6 +14,7 @@ class ModelFamily {
   readonly used = new Map<number, { at: number; expiry: number }>()
   newest = 0
   periodStart: number
+  /** The last use: the family's time never stands before it. */
   latest: number
   dead = false
 
@@ -44,7 +45,6 @@ class ModelFamily {
     tooWide: boolean,
   ): [outcome: string, expiry?: number] {
     const now = Math.max(clock, this.latest)
-    this.latest = now
     if (this.dead) return ['ended']
     const use = this.used.get(generation)
     if (generation < this.newest) {
@@ -53,10 +53,13 @@ class ModelFamily {
         return ['reused']
       }
       if (now >= use.expiry || this.isOver(policy, now)) return ['expired']
-      return tooWide ? ['scope_exceeded'] : ['retried', this.expiry(policy)]
+      if (tooWide) return ['scope_exceeded']
+      this.latest = now
+      return ['retried', this.expiry(policy)]
     }
     if (this.isOver(policy, now)) return ['expired']
     if (tooWide) return ['scope_exceeded']
+    this.latest = now
     if (policy.issuance === 'keep') {
       // A kept newer token makes every one before it an old one, the immediate predecessor included.
       if (generation > this.newest) this.newest = generation
@@ -166,6 +169,7 @@ test('any sequence of refreshes, retries, replays, revocations and clock jumps g
             expect(view.ended !== undefined).toBe(model.dead)
             expect(view.generation).toBe(model.newest)
             expect(view.periodStart).toBe(model.periodStart)
+            expect(view.lastUsedAt).toBe(model.latest)
           }
         }
       }

@@ -55,6 +55,7 @@ test('TOK-002: every claim has its JSON type, also where the clock has fractions
     acr: 'silver',
     amr: ['pwd', 'otp'],
     grant_id: expect.stringMatching(/^[\w-]{22}$/),
+    grant_iat: now + 0.75,
   })
   expect(body.expires_in).toBe(300)
   const own = claimsOf((await clientToken()).body.access_token)

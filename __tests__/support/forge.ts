@@ -3,6 +3,7 @@ import type { Stores } from '../../lib/index.ts'
 import { openRecord } from '../../lib/keys/sealing.ts'
 import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
 import type { KeyRecord } from '../../lib/stores/ports.ts'
+import { readRing } from './read-ring.ts'
 import { CONFIDENTIAL, claimsOf, type World } from './world.ts'
 
 /** The secret that `startWorld` configures. */
@@ -43,7 +44,7 @@ export async function openRing(
   issuer: string,
   secrets: string[] = [WORLD_SECRET],
 ): Promise<{ record: KeyRecord; privateKey: KeyObject | undefined }[]> {
-  const { keys } = await stores.ring.read()
+  const { keys } = await readRing(stores.ring)
   return keys.map((record) => {
     const opened = openRecord(record, issuer, secrets.map(deriveKeys))
     if (typeof opened === 'string') throw new Error(`the record of ${record.kid}: ${opened}`)

@@ -11,6 +11,8 @@ export interface AuthorizeOptions {
   readonly emit: Emit
   /** Seconds. */
   readonly codeLifetime: number
+  /** Seconds that refresh tokens of a client live; `undefined` where it gets none. */
+  readonly refreshLifetimeOf: (clientId: string) => Promise<number | undefined>
   /** Seconds for which a consent is remembered; 0 to ask each time. */
   readonly consentLifetime: number
 }
@@ -25,6 +27,7 @@ export function createAuthorize({
   clock,
   emit,
   codeLifetime,
+  refreshLifetimeOf,
   consentLifetime,
 }: AuthorizeOptions) {
   return async function authorize(
@@ -47,6 +50,7 @@ export function createAuthorize({
       ...(user.acr !== undefined && { acr: user.acr }),
       ...(user.amr !== undefined && { amr: user.amr }),
     }
+    const refreshLifetime = await refreshLifetimeOf(grant.clientId)
     if (by === 'user' && consentLifetime > 0) {
       await stores.consents.remember(
         user.subject,
@@ -62,6 +66,7 @@ export function createAuthorize({
       redirectUriRequired: request.redirectUriRequired,
       codeChallenge: request.codeChallenge,
       expiresAt: now + codeLifetime,
+      ...(refreshLifetime !== undefined && { refreshLifetime }),
     })
     emit('authorization.granted', {
       clientId: grant.clientId,

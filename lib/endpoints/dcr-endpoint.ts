@@ -90,7 +90,7 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
       secretHashes: secret === undefined ? [] : [sha256(secret)],
       createdAt: parts.clock(),
     }
-    const outcome = await parts.stores.clients.create(client)
+    const outcome = await parts.registry.register(client)
     if (outcome !== 'created')
       throw new OAuthError('temporarily_unavailable', 'no more clients can be registered at the moment', {
         cause: `client store: ${outcome}`,

@@ -29,6 +29,7 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
   async function introspect(token: string, caller: Client): Promise<Record<string, unknown>> {
     const refreshToken = parts.refreshTokens.read(token)
     if (refreshToken !== undefined) {
+      await parts.revocations.fresh()
       const family = await parts.stores.grants.readFamily(refreshToken.grantId)
       if (
         family === undefined ||

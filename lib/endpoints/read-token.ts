@@ -10,7 +10,7 @@ export async function readOwnAccessToken(
   token: string,
   { keyRing, revocations, resources, issuer, clock, clockTolerance, longestAccessToken }: AatParts,
 ): Promise<(AatClaims & Record<string, unknown>) | undefined> {
-  await Promise.all([keyRing.loaded(), revocations.loaded()])
+  await Promise.all([keyRing.loaded(), revocations.fresh()])
   const verified = await verifyAccessToken(token, keyRing.verificationKey, () => ({
     issuer,
     audiences: [...resources.all.values()].map(({ audience }) => audience),

@@ -32,7 +32,7 @@ export function revocationEndpoint(aat: Aat, options: RevocationEndpointOptions 
     }
     const claims = await readOwnAccessToken(token, parts)
     if (claims?.client_id === clientId)
-      await parts.revocations.revoke('jti', claims.jti, clientId, claims.exp)
+      await parts.revocations.revoke('jti', claims.jti, clientId, { until: claims.exp })
     else if (claims !== undefined) parts.emit('token.foreign', { clientId, owner: claims.client_id })
   }
 

@@ -35,7 +35,7 @@ const refusals: Record<CodeRefusal, () => OAuthError> = {
  * access tokens (§4.1.2). A wrong verifier burns the code; nothing else that is wrong consumes it.
  */
 export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
-  const { grants, codes, refreshTokens, endGrant, random, emit } = options
+  const { grants, codes, refreshTokens, revocations, endGrant, random, emit } = options
   const issuance = createGrantIssuance(options)
 
   return async (client, form) => {
@@ -60,6 +60,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
     const ahead = isTheirs
       ? await issuance.consult(record.grant, client, wanted, 'authorization_code')
       : undefined
+    await revocations.fresh()
     const signer = await options.signer()
     const first = client.grantTypes.includes('refresh_token')
       ? refreshTokens.first(code.grantId, code.secret)

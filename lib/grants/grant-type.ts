@@ -163,6 +163,7 @@ export function createGrantIssuance({
           acr: grant.acr,
           amr: grant.amr,
           grantId: grant.id,
+          grantedAt: grant.createdAt,
           customClaims,
         },
         signer,

@@ -54,6 +54,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     const ahead = isCurrent
       ? await issuance.consult(family.grant, client, wanted, 'refresh_token')
       : undefined
+    await revocations.fresh()
     const signer = await options.signer()
     const outcome = await grants.refresh({
       grantId: token.grantId,

@@ -16,12 +16,21 @@ export function sourceOfLocal(aat: Aat): TokenSource {
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),
     async keyFor(kid) {
-      // Without the log a revoked token would be let in.
-      await Promise.all([keyRing.loaded(), revocations.loaded()])
+      await keyRing.loaded()
       return keyRing.verificationKey(kid)
     },
-    isRevoked: ({ jti, grant_id: grantId, client_id: clientId, sub: subject, iat: issuedAt }, kid) =>
-      revocations.covers({ jti, grantId, clientId, subject, kid, issuedAt }),
+    knowsRevocations: (whenStale) =>
+      whenStale === 'accept' ? revocations.freshOrCounted() : revocations.fresh(),
+    isRevoked: (claims, kid) =>
+      revocations.covers({
+        jti: claims.jti,
+        grantId: claims.grant_id,
+        clientId: claims.client_id,
+        subject: claims.sub,
+        kid,
+        issuedAt: claims.iat,
+        grantedAt: claims.grant_iat,
+      }),
     onFault: (error) => {
       const reference = randomId(parts.random, 9)
       parts.emit('fault', { where: 'requireAat', reference, error })

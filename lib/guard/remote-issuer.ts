@@ -90,6 +90,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),
     keyFor: createRemoteKeys({ issuer, jwksUri, fetch, clock, cacheLifetime, cooldown, timeout }),
+    knowsRevocations: async () => undefined,
     isRevoked: () => false,
     onFault(error) {
       const reference = randomId(systemRandom, 9)

@@ -34,6 +34,11 @@ export interface RequireAatOptions<Claims = unknown> {
   acr?: string | readonly string[] | undefined
   /** The user's authentication must not be older than this many seconds (RFC 9470). */
   maxAge?: number | undefined
+  /**
+   * What to do while this instance is cut off from the revocation log for longer than the bound (5 s): `refuse` (default)
+   * answers 503 with `Retry-After`; `accept` goes on with what was known last, and counts it in `aat.health()`.
+   */
+  whenRevocationStale?: 'refuse' | 'accept' | undefined
   /** Reads custom claims into a type of the app's, synchronously; throwing refuses the token. */
   readClaims?: ((claims: Readonly<AatClaims> & Record<string, unknown>) => Claims) | undefined
 }
@@ -90,6 +95,7 @@ export function requireAat<Claims = unknown>(
         ),
       ),
       maxAge: optional(whole('seconds', 0, 31_536_000)),
+      whenRevocationStale: optional(oneOf('refuse', 'accept'), 'refuse'),
       readClaims: optional(callback<NonNullable<RequireAatOptions<Claims>['readClaims']>>()),
     },
     (read, report) => {
@@ -168,7 +174,9 @@ export function requireAat<Claims = unknown>(
       tolerance: source.clockTolerance,
       maxLifetime: source.maxLifetime,
     }))
-    if (verified === undefined || source.isRevoked(verified.claims, verified.kid)) return invalidToken
+    if (verified === undefined) return invalidToken
+    await source.knowsRevocations(settings.whenRevocationStale)
+    if (source.isRevoked(verified.claims, verified.kid)) return invalidToken
     const { claims } = verified
     const auth = authOf(token, claims, resource, settings.readClaims)
     return auth === undefined ? invalidToken : (shortcomingOf(claims) ?? { auth })

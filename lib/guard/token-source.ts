@@ -20,6 +20,8 @@ export interface TokenSource {
   readonly scopesOf: (resource: string) => readonly string[] | undefined
   /** Throws what is to be answered with 503, where keys cannot be had. */
   readonly keyFor: (kid: string) => VerificationKey | undefined | Promise<VerificationKey | undefined>
+  /** Fulfilled where revocations are known well enough; rejected with a 503 where they are not. */
+  readonly knowsRevocations: (whenStale: 'refuse' | 'accept') => Promise<void>
   readonly isRevoked: (claims: AatClaims, kid: string) => boolean
   /** Tells about a fault of ours; returns its reference. */
   readonly onFault: (error: unknown) => string

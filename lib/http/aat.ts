@@ -12,7 +12,7 @@ import type { ResourceCatalogue } from '../protocol/resource.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
-import type { RefreshPolicy, Stores } from '../stores/ports.ts'
+import type { FamilyQuery, RefreshPolicy, Stores } from '../stores/ports.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
 
 /** A refresh-token family, as lists tell it. */
@@ -36,6 +36,25 @@ export interface ClientSummary {
   readonly createdAt: NumericDate
 }
 
+/** How this instance is, for probes: no secret, nothing that a client sent, no round trip. */
+export interface Health {
+  /** It can issue and check tokens. Not ready is no reason to restart: what is away comes back by itself. */
+  readonly ready: boolean
+  /** Why it is not ready. */
+  readonly problems: readonly string[]
+  /** What works and deserves a look all the same. */
+  readonly advice: readonly string[]
+  readonly keys: { readonly canSign: boolean; readonly revision: number }
+  readonly revocations: {
+    /** What is known here is at most S old. */
+    readonly fresh: boolean
+    /** Seconds since it was proven; `undefined` where it never was. */
+    readonly age: number | undefined
+    /** Requests that went on with stale knowledge, by `whenRevocationStale: 'accept'`. */
+    readonly acceptedStale: number
+  }
+}
+
 /** What to revoke: exactly one of these. */
 export type RevocationTarget =
   | { /** Everything of one authorization: its refresh tokens and access tokens. */ readonly grantId: string }
@@ -49,7 +68,11 @@ export interface Aat {
   readonly issuer: string
   /** Fulfilled once a signing key is there; rejects with the reason where the stores or the secrets are wrong. Optional. */
   ready(): Promise<void>
-  /** Stops the background work. */
+  /**
+   * How this instance is, from memory: answer readiness probes with `health().ready`, liveness probes always with yes.
+   */
+  health(): Health
+  /** Stops the background work and closes the stores' own connections. */
   close(): Promise<void>
   /**
    * Listens to one kind of event, or with `'*'` to all; events never carry secrets.
@@ -76,13 +99,12 @@ export interface Aat {
     delete(clientId: string): Promise<'deleted' | 'unknown' | 'configured'>
   }
   readonly grants: {
-    /** The live refresh-token families of a subject or a client, oldest first, in pages. */
-    list(query: {
-      subject?: string
-      clientId?: string
-      limit?: number
-      cursor?: string
-    }): Promise<{ grants: GrantSummary[]; cursor: string | undefined }>
+    /**
+     * The live refresh-token families of a subject, a client or a session at an identity provider, in pages; oldest first where
+     * their lifetimes are the same. A page may be short, or empty, and have a cursor all the same.
+     * @throws TypeError where not exactly one of these is named, or for a cursor that no page gave
+     */
+    list(query: FamilyQuery): Promise<{ grants: GrantSummary[]; cursor: string | undefined }>
   }
 }
 

@@ -2,7 +2,7 @@ import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { fitsAlgorithm, type SigningAlgorithm } from '../protocol/jwa.ts'
 import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
-import type { KeyRecord, RingState, RingStore } from '../stores/ports.ts'
+import { BEGINNING, type KeyRecord, type RingState, type RingStore } from '../stores/ports.ts'
 import { plannedRing } from './ring-plan.ts'
 import { type RingRecordsOptions, ringRecords } from './ring-records.ts'
 import { statusOf } from './ring-status.ts'
@@ -30,11 +30,13 @@ export interface KeyRingOptions extends RingRecordsOptions {
  * store; a key's state is a pure function of its record and now, so they agree without talking.
  */
 export function createKeyRing(options: KeyRingOptions) {
-  const { store, alg, times, secrets, clock, emit } = options
+  const { store, issuer, alg, times, secrets, clock, emit } = options
   const records = ringRecords(options)
   const planned = (keys: readonly KeyRecord[], now: NumericDate) =>
     plannedRing(keys, now, { alg, times, records })
-  let ring: RingState = { revision: 0, keys: [] }
+  let ring: RingState = { ...BEGINNING, issuer, keys: [] }
+  /** The store's, as it was read last; what is used is `ring`, which never forgets. */
+  let stored: RingState = ring
   let maintaining: Promise<void> | undefined
   let activeKid: string | undefined
   const publicKeys = new Map<string, KeyObject>()
@@ -60,20 +62,27 @@ export function createKeyRing(options: KeyRingOptions) {
     change: (keys: readonly KeyRecord[], now: NumericDate) => Promise<KeyRecord[]> | KeyRecord[],
   ): Promise<void> {
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const stored = await store.read()
+      const answer = await store.read(stored)
+      if (answer !== 'unchanged') stored = answer
+      const read = stored
       const now = clock()
+      if (read.issuer !== undefined && read.issuer !== issuer)
+        throw new StoreUnavailable(
+          `these stores belong to ${read.issuer}; give each issuer stores of its own, or a prefix of its own in them`,
+        )
       const seen = ring
-      const { keys: joined, missing } = joinRings(seen.keys, records.ours(stored.keys), now)
+      const { keys: joined, missing } = joinRings(seen.keys, records.ours(read.keys), now)
       const next = await change(joined, now)
-      if (missing.length === 0 && sameKeys(next, stored.keys)) {
+      if (missing.length === 0 && sameKeys(next, read.keys)) {
         // Something newer was learnt meanwhile, a revocation perhaps: what was read before must not undo it.
         if (ring !== seen) continue
-        return adopt(stored)
+        return adopt(read)
       }
-      if ((await store.compareAndSet(stored.revision, next)) === 'written') {
+      const written = await store.compareAndSet(read, { issuer, keys: next })
+      if (written.outcome === 'written') {
         const created = next.filter(({ kid }) => !joined.some((key) => key.kid === kid))
-        const revision = stored.revision + 1
-        if (ring === seen || ring.revision < revision) adopt({ revision, keys: next })
+        stored = { ...written.place, issuer, keys: next }
+        if (ring === seen || ring.revision < stored.revision) adopt(stored)
         for (const { kid, activatesAt } of created) emit('key.created', { kid, alg, activatesAt })
         if (missing.length > 0) emit('ring.repaired', { added: missing })
         return
@@ -135,6 +144,12 @@ export function createKeyRing(options: KeyRingOptions) {
         })
       }
       return { kid: record.kid, alg: record.alg, privateKey }
+    },
+
+    /** May a key sign now? Reads memory only. */
+    canSign(): boolean {
+      const record = signingKeyAt(ring.keys, clock())
+      return record !== undefined && records.privateKeyOf(record) !== undefined
     },
 
     /** The key that verifies tokens with this `kid` now, with its one algorithm. Memory only. */

@@ -17,7 +17,7 @@ import {
 export interface RingPlanOptions {
   readonly alg: SigningAlgorithm
   readonly times: RingTimes
-  readonly records: Pick<RingRecords, 'create' | 'rewritten' | 'withoutPrivateHalf' | 'isSealedByOlder'>
+  readonly records: Pick<RingRecords, 'create' | 'rewritten' | 'withoutPrivateHalf' | 'isToBeResealed'>
 }
 
 /** What the ring should be now, given what it is. Pure but for the creation of keys. */
@@ -82,7 +82,7 @@ export async function plannedRing(
     // The private half is destroyed once it no longer signs.
     if (now >= key.signsUntil && key.sealed !== undefined) {
       replace(records.withoutPrivateHalf(key, { removedAt }))
-    } else if (removedAt > key.removedAt || records.isSealedByOlder(key)) {
+    } else if (removedAt > key.removedAt || records.isToBeResealed(key, now)) {
       replace(records.rewritten(key, { removedAt }))
     }
   }

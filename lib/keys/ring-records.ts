@@ -12,6 +12,9 @@ import type { KeyRecord } from '../stores/ports.ts'
 import { plannedTimes, type RingTimes } from './schedule.ts'
 import { type BareRecord, openRecord, sealRecord } from './sealing.ts'
 
+/** Seconds for which a record may stay sealed with an older secret: longer than a rolling deploy takes. */
+export const RESEAL_AFTER = 600
+
 const generate = promisify(generateKeyPair)
 
 export interface RingRecordsOptions {
@@ -30,6 +33,8 @@ export function ringRecords({ issuer, alg, rsaBits, times, secrets, random, emit
   /** Records are immutable and opened once each. */
   const opened = new WeakMap<KeyRecord, ReturnType<typeof openRecord>>()
   const reported = new Set<string>()
+  /** When records that another secret seals were seen first, by their proof. */
+  const seenAt = new Map<string, NumericDate>()
 
   function open(record: KeyRecord): ReturnType<typeof openRecord> {
     if (!isObject(record)) return 'tampered'
@@ -97,12 +102,19 @@ export function ringRecords({ issuer, alg, rsaBits, times, secrets, random, emit
     return keys.filter((key) => open(key) !== 'tampered')
   }
 
-  /** Is a record sealed with another secret than the newest? Secrets rotate in three deploys; the second one re-seals. */
-  function isSealedByOlder(record: KeyRecord): boolean {
-    return record.proof.secretId !== secrets[0].id
+  /**
+   * Has a record been sealed with another secret than the newest for a while? Secrets rotate in three deploys, and the second
+   * one re-seals; while it is under way, instances of both kinds would re-seal what the others did.
+   */
+  function isToBeResealed({ proof }: KeyRecord, now: NumericDate): boolean {
+    if (proof.secretId === secrets[0].id) return false
+    if (seenAt.size >= 64) seenAt.clear()
+    const since = seenAt.get(proof.tag) ?? now
+    seenAt.set(proof.tag, since)
+    return now - since >= RESEAL_AFTER
   }
 
-  return { create, rewritten, withoutPrivateHalf, privateKeyOf, ours, isSealedByOlder }
+  return { create, rewritten, withoutPrivateHalf, privateKeyOf, ours, isToBeResealed }
 }
 
 export type RingRecords = ReturnType<typeof ringRecords>

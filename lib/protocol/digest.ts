@@ -9,6 +9,16 @@ export function sha256(data: string | Uint8Array): Sha256 {
 }
 
 /**
+ * The first 128 bits of SHA-256, base64url: how refresh tokens rest in a store. What is hashed has 128 random bits, so
+ * more of the hash would guard nothing more, and a store has as many of these as there are families.
+ */
+export type TokenHash = Sha256 & { readonly bits: 128 }
+
+export function tokenHash(data: string | Uint8Array): TokenHash {
+  return createHash('sha256').update(data).digest().subarray(0, 16).toString('base64url') as TokenHash
+}
+
+/**
  * Compares two hashes in constant time. The inputs are always hashes, never the secrets themselves, so
  * lengths are equal and tell nothing.
  */

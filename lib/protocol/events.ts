@@ -60,8 +60,12 @@ export interface AatEvents {
   /** The ring in the store had lost keys or could not be read; it was repaired, or says what is wrong. */
   'ring.repaired': { added: readonly string[] }
   'ring.unusable': { reason: string }
+  /** The revocation log in the store had lost entries (a failover, a restored backup); those known here were written again. */
+  'revocation.rolled_back': { from: number; to: number; added: number }
   /** The revocation log could not be read: revocations of other instances are not known here. */
   'revocation.unavailable': { reason: string }
+  /** The store is not as it must be, or deserves a look: one event for each thing that is said anew. */
+  'store.finding': { severity: 'unusable' | 'advice'; message: string }
   /** Something in the configuration of the app around us deserves a look. */
   'configuration.warning': { message: string }
   /** A fault of ours (or of a hook or a store): what the client saw as `server_error` or 503. */

@@ -67,6 +67,13 @@ function printable(text: string): string {
   return text.replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, "'").slice(0, 300)
 }
 
+/** Why a store failed, in our own words: a driver's may hold its connection string. */
+export function reasonOf(error: unknown): string {
+  return error instanceof StoreUnavailable
+    ? error.message
+    : `the store failed: ${error instanceof Error ? error.name : typeof error}`
+}
+
 /** A store that cannot answer is our fault and passes: 503, never `invalid_grant` and never 401. */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable'

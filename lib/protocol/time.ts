@@ -7,6 +7,9 @@ export type Clock = () => NumericDate
 /** The machine's clock. */
 export const systemClock: Clock = () => Date.now() / 1000
 
+/** Seconds that only go forward, whatever happens to the machine's clock. */
+export const systemMonotonic: Clock = () => performance.now() / 1000
+
 /** Calls `task` again and again; returns a function that stops it. The seam for background work. */
 export type Every = (seconds: number, task: () => void) => () => void
 

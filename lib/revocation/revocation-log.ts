@@ -1,43 +1,102 @@
 import type { Emit } from '../protocol/events.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
-import type { Grant, RevocationEntry, RevocationStore } from '../stores/ports.ts'
+import {
+  BEGINNING,
+  type Grant,
+  type Place,
+  type RevocationEntry,
+  type RevocationStore,
+} from '../stores/ports.ts'
+import { createKnownRevocations, type Revocable } from './known-revocations.ts'
 
-/** What the log is asked about: the claims of an access token, or a family. */
-export interface Revocable {
-  readonly jti?: string | undefined
-  readonly grantId?: string | undefined
-  readonly clientId: string
-  readonly subject: string
-  readonly kid?: string | undefined
-  readonly issuedAt: NumericDate
+export interface RevocationLogOptions {
+  readonly store: RevocationStore
+  readonly clock: Clock
+  /** Seconds that only go forward; a step of the machine's clock is not staleness. */
+  readonly monotonic: Clock
+  readonly emit: Emit
+  /** Ends a family that the store brought back to life. */
+  readonly endFamily: (grantId: string) => Promise<unknown>
+  /** Seconds: the longest that an access token or a code lives. */
+  readonly longestToken: number
+  /** Seconds: the longest that a refresh token lives unless it is used. */
+  readonly longestRefresh: number
+  /** S: seconds without a successful read after which what is known here is stale. */
+  readonly staleAfter: number
 }
 
+/** A minute over the longest life, for what was being signed at this moment and for clocks that differ. */
+const MARGIN = 60
+
 /**
- * The revocations that still matter, in memory, so that the guard asks nobody. Keyed by `jti`, `grant_id` and the like,
- * never by a token's text: one token can have several spellings (ECDSA has a twin signature).
+ * The revocation log: all revocations that still matter, in memory, so that the guard asks nobody; shared through the
+ * store, which every instance reads each second and whenever it is told to.
  */
-export function createRevocationLog(store: RevocationStore, clock: Clock, emit: Emit, longestLife: number) {
-  /** Entry by `kind` and id; `until` for all, `notAfter` for epochs. */
-  const known = new Map<string, RevocationEntry>()
-  let revision = 0
+export function createRevocationLog({
+  store,
+  clock,
+  monotonic,
+  emit,
+  endFamily,
+  longestToken,
+  longestRefresh,
+  staleAfter,
+}: RevocationLogOptions) {
+  const known = createKnownRevocations(clock)
+  const learners = new Set<(entry: RevocationEntry) => void>()
+  let place: Place = BEGINNING
   let pulling: Promise<void> | undefined
   let again = false
-  let isLoaded = false
-  let trimAt = 1024
+  /** When the last read that succeeded was begun. */
+  let readAt: number | undefined
+  let failedAt = Number.NEGATIVE_INFINITY
+  let acceptedStale = 0
 
   function learn(entry: RevocationEntry): void {
-    const key = `${entry.kind}:${entry.id}`
-    const before = known.get(key)
-    known.set(key, {
-      ...entry,
-      until: Math.max(entry.until, before?.until ?? 0),
-      ...(entry.notAfter !== undefined && { notAfter: Math.max(entry.notAfter, before?.notAfter ?? 0) }),
-    })
-    if (known.size > trimAt) {
-      const now = clock()
-      for (const [name, { until }] of known) if (now >= until) known.delete(name)
-      trimAt = Math.max(1024, known.size * 2)
+    known.learn(entry)
+    for (const learner of learners) learner(entry)
+  }
+
+  async function read(): Promise<void> {
+    for (let isMore = true; isMore; ) {
+      const began = monotonic()
+      const news = await store.since(place)
+      if (!news.proven) await repair(news.place)
+      else {
+        news.entries.forEach(learn)
+        place = news.place
+      }
+      isMore = news.proven && news.more
+      if (!isMore) readAt = began
     }
+  }
+
+  /**
+   * The store's history is not the one that was read here: it lost acknowledged entries (a failover, a restored backup,
+   * FLUSHALL), or just trimmed what led here. What is known and missing there is written again.
+   */
+  async function repair(found: Place): Promise<void> {
+    const stored = createKnownRevocations(clock)
+    let from = BEGINNING
+    for (let isMore = true; isMore; ) {
+      const news = await store.since(from)
+      for (const entry of news.entries) {
+        learn(entry)
+        stored.learn(entry)
+      }
+      from = news.place
+      isMore = news.more
+    }
+    const missing = known.notIn(stored)
+    for (const entry of missing) {
+      // What lost the entry may have lost the end of the family as well.
+      if (entry.kind === 'grant') await endFamily(entry.id)
+      await store.append(entry)
+    }
+    if (missing.length > 0 || found.revision < place.revision)
+      emit('revocation.rolled_back', { from: place.revision, to: found.revision, added: missing.length })
+    place = from
   }
 
   async function pull(): Promise<void> {
@@ -49,11 +108,11 @@ export function createRevocationLog(store: RevocationStore, clock: Clock, emit: 
       try {
         do {
           again = false
-          const news = await store.since(revision)
-          news.entries.forEach(learn)
-          revision = news.revision
-          isLoaded = true
+          await read()
         } while (again)
+      } catch (error) {
+        failedAt = monotonic()
+        throw error
       } finally {
         pulling = undefined
       }
@@ -63,56 +122,89 @@ export function createRevocationLog(store: RevocationStore, clock: Clock, emit: 
 
   const unsubscribe = store.subscribe(() => void pull().catch(() => undefined))
 
-  /** Is anything about this revoked? Reads memory only. */
-  function covers({ jti, grantId, clientId, subject, kid, issuedAt }: Revocable): boolean {
-    if (known.size === 0) return false
-    const now = clock()
-    const holds = (key: string) => now < (known.get(key)?.until ?? 0)
-    // Tokens carry whole seconds, so one of the same second counts as issued before: it is refreshed, not believed.
-    const epoch = (key: string) => holds(key) && issuedAt <= (known.get(key)?.notAfter ?? 0)
-    return (
-      (jti !== undefined && holds(`jti:${jti}`)) ||
-      (grantId !== undefined && holds(`grant:${grantId}`)) ||
-      (kid !== undefined && holds(`kid:${kid}`)) ||
-      epoch(`client:${clientId}`) ||
-      epoch(`subject:${subject}`)
-    )
+  /** Seconds since what is known here was proven to be all there is. */
+  const age = () => (readAt === undefined ? Number.POSITIVE_INFINITY : monotonic() - readAt)
+  const isFresh = () => readAt !== undefined && monotonic() - readAt <= staleAfter
+
+  async function fresh(): Promise<void> {
+    if (isFresh()) return
+    let failure: unknown = 'the last read of the revocation log failed'
+    // While the store is away the background work tries each second; requests do not queue up behind it.
+    if (readAt === undefined || monotonic() - failedAt > 1) {
+      await pull().catch((error: unknown) => {
+        failure = error
+      })
+    }
+    if (!isFresh())
+      throw new OAuthError('temporarily_unavailable', 'revocations are not known at the moment', {
+        cause: failure,
+        retryAfter: 1,
+      })
   }
 
   return {
     /**
      * Revokes: effective in this process when the promise is fulfilled, and everywhere within the revocation bound.
+     * `client` and `subject` end what was issued or granted up to now, whatever the number; `forGood` also what comes later.
      * @param by who or what asked, for the event
      * @throws StoreUnavailable where the log could not be written
      */
-    async revoke(kind: RevocationEntry['kind'], id: string, by: string, until?: NumericDate): Promise<void> {
+    async revoke(
+      kind: RevocationEntry['kind'],
+      id: string,
+      by: string,
+      { until = 0, forGood = false }: { until?: NumericDate; forGood?: boolean } = {},
+    ): Promise<void> {
       const now = clock()
       const isEpoch = kind === 'client' || kind === 'subject'
       // Said before, and once is enough: nothing new is issued under these, and a client could say it for ever.
-      if (!isEpoch && now < (known.get(`${kind}:${id}`)?.until ?? 0)) return
+      if (!isEpoch && known.holds(kind, id)) return
+      // An epoch ends families too, at their next use: each of them is used, or over, before the entry is forgotten.
+      const life = isEpoch ? Math.max(longestToken, longestRefresh) : longestToken
+      const end = Math.max(until, now + life) + MARGIN
       const entry: RevocationEntry = {
         kind,
         id,
-        // A minute over the longest token, for one that was being signed at this moment and for clocks that differ.
-        until: Math.max(until ?? 0, now + longestLife) + 60,
-        ...(isEpoch && { notAfter: now }),
+        until: end,
+        ...(isEpoch && { notAfter: forGood ? end : now }),
       }
       await store.append(entry)
       learn(entry)
       emit('revocation.recorded', { kind, id, by })
     },
 
-    covers,
+    /** Is anything about this revoked, as far as is known here? Reads memory only. */
+    covers: known.covers,
 
     /** The same of a grant: its families and codes. */
-    coversGrant: ({ id, clientId, subject, createdAt }: Grant) =>
-      covers({ grantId: id, clientId, subject, issuedAt: createdAt }),
+    coversGrant: ({ id, clientId, subject, createdAt }: Grant): boolean =>
+      known.covers({ grantId: id, clientId, subject, issuedAt: createdAt, grantedAt: createdAt }),
 
     pull,
+    age,
+    isFresh,
 
-    /** Fulfilled once this instance has read the log; at once where it has. */
-    async loaded(): Promise<void> {
-      if (!isLoaded) await pull()
+    /**
+     * Fulfilled where what is known here is at most S old, after one read where it is not. A process that was stopped for
+     * a while is not cut off: it reads first.
+     * @throws OAuthError 503 where the log cannot be read
+     */
+    fresh,
+
+    /** The same for those who would rather go on with what was known last, which is counted; once there is any. */
+    async freshOrCounted(): Promise<void> {
+      await fresh().catch((error: unknown) => {
+        if (readAt === undefined) throw error
+        acceptedStale++
+      })
+    },
+
+    /** How many requests went on with stale knowledge. */
+    acceptedStale: () => acceptedStale,
+
+    /** Tells of each entry that is learnt, from here or from elsewhere. */
+    onLearn(learner: (entry: RevocationEntry) => void): void {
+      learners.add(learner)
     },
 
     close: unsubscribe,
@@ -120,3 +212,4 @@ export function createRevocationLog(store: RevocationStore, clock: Clock, emit: 
 }
 
 export type RevocationLog = ReturnType<typeof createRevocationLog>
+export type { Revocable }

@@ -1,4 +1,4 @@
-import type { Sha256 } from '../protocol/digest.ts'
+import type { Sha256, TokenHash } from '../protocol/digest.ts'
 import type { NumericDate } from '../protocol/time.ts'
 
 /** What a user granted to a client. Its id is the family's id and the `grant_id` claim: 16 random bytes, base64url. */
@@ -15,6 +15,14 @@ export interface Grant {
   readonly authTime: NumericDate
   readonly acr?: string
   readonly amr?: readonly string[]
+  /** The session at the identity provider that it came from. */
+  readonly idpSession?: IdpSessionId
+}
+
+/** A session at an identity provider: who the provider is, and what it calls the session. */
+export interface IdpSessionId {
+  readonly issuer: string
+  readonly sid: string
 }
 
 export interface CodeRecord {
@@ -27,6 +35,8 @@ export interface CodeRecord {
   readonly codeChallenge: string
   /** Valid while now < expiresAt. */
   readonly expiresAt: NumericDate
+  /** Seconds that its refresh tokens will live by today's policy, where there will be any: lists remember the grant so long. */
+  readonly refreshLifetime?: number
 }
 
 /** How long refresh tokens live, in force for the client at this request (seconds). */
@@ -39,7 +49,7 @@ export interface RefreshPolicy {
 
 /** The refresh token that a verb may put in force: its hash, and which secret derived it. */
 export interface NextToken {
-  readonly hash: Sha256
+  readonly hash: TokenHash
   readonly keyId: string
 }
 
@@ -66,7 +76,7 @@ export interface CodeRedemption {
   readonly family?: {
     readonly token: NextToken
     /** Of the family: a token of another lineage is none of it, whatever else it says. */
-    readonly lineage: Sha256
+    readonly lineage: TokenHash
     readonly policy: RefreshPolicy
   }
 }
@@ -101,8 +111,8 @@ export interface FamilyLimits {
 export interface RefreshRequest {
   readonly grantId: string
   readonly generation: number
-  readonly tokenHash: Sha256
-  readonly lineage: Sha256
+  readonly tokenHash: TokenHash
+  readonly lineage: TokenHash
   /** The successor of the presented token, derived from it. */
   readonly next: NextToken
   readonly nonce: string
@@ -147,11 +157,12 @@ export type EndReason = 'revoked' | 'reused' | 'code_reused'
 export interface FamilyView {
   readonly grant: Grant
   readonly generation: number
-  readonly tokenHash: Sha256
-  readonly lineage: Sha256
+  readonly tokenHash: TokenHash
+  readonly lineage: TokenHash
   readonly openedAt: NumericDate
   /** When the present expiry period began: `openedAt`, or the last reset. */
   readonly periodStart: NumericDate
+  /** The last refresh or retry. The clock of the family never stands before it. */
   readonly lastUsedAt: NumericDate
   readonly ended: EndReason | undefined
 }
@@ -169,15 +180,23 @@ export interface GrantStore {
     reason: EndReason,
   ): Promise<{ readonly outcome: 'ended'; readonly grant: Grant } | { readonly outcome: 'unknown' }>
   readFamily(grantId: string): Promise<FamilyView | undefined>
-  /** Families of a subject or a client that are not over, oldest first. */
+  /**
+   * Families of an owner that are not over; oldest first where their lifetimes are the same. A hint for people: nothing
+   * that must hold rests on it.
+   * @throws TypeError for a cursor that no page gave
+   */
   listFamilies(query: FamilyQuery): Promise<{ families: FamilyView[]; cursor: string | undefined }>
 }
 
-export interface FamilyQuery {
-  readonly subject?: string
-  readonly clientId?: string
+/** Families of one subject, one client, or one session at an identity provider. */
+export type FamilyQuery = FamilyOwner & {
   /** Default 100, at most 1,000. */
   readonly limit?: number
   /** From the page before. */
   readonly cursor?: string
 }
+
+export type FamilyOwner =
+  | { readonly subject: string }
+  | { readonly clientId: string }
+  | { readonly idpSession: IdpSessionId }

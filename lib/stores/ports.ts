@@ -10,10 +10,12 @@ export type {
   CodeRefusal,
   EndReason,
   FamilyLimits,
+  FamilyOwner,
   FamilyQuery,
   FamilyView,
   Grant,
   GrantStore,
+  IdpSessionId,
   NextToken,
   Obtainable,
   RefreshOutcome,
@@ -37,6 +39,19 @@ export interface Stores {
   readonly replays: ReplayStore
   readonly revocations: RevocationStore
   readonly ring: RingStore
+  readonly counters: CounterStore
+  /** Looks at the store itself: can it be reached, is it set up as it must be? Absent: nothing to look at. */
+  check?(): Promise<readonly StoreFinding[]>
+  /** Lets go of connections and timers; called by `aat.close()`. */
+  close?(): Promise<void>
+}
+
+/** Something about the store that an operator should know. */
+export interface StoreFinding {
+  /** `unusable`: not ready while it lasts. `advice`: works, but deserves a look. */
+  readonly severity: 'unusable' | 'advice'
+  /** What is wrong, and what would be right. */
+  readonly message: string
 }
 
 // ── clients ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -145,11 +160,31 @@ export interface RevocationEntry {
   readonly until: NumericDate
 }
 
+/** A place in a history: its revision, and what tells it from the same revision of another history (a restored backup's). */
+export interface Place {
+  /** 0: nothing was written yet. */
+  readonly revision: number
+  readonly tip: string
+}
+
+/** Where every history begins. */
+export const BEGINNING: Place = { revision: 0, tip: '' }
+
+export interface RevocationNews {
+  /** The place that the entries lead to. */
+  readonly place: Place
+  /** The known place is one of this history. Where not, the entries are all there are, from the beginning. */
+  readonly proven: boolean
+  /** Newer than the known place and still mattering, oldest first; at most 1,000. */
+  readonly entries: readonly RevocationEntry[]
+  /** There are more: ask again from the new place. */
+  readonly more: boolean
+}
+
 export interface RevocationStore {
   /** Adds an entry and returns the log's new revision. */
   append(entry: RevocationEntry): Promise<number>
-  /** Entries newer than a revision that still matter, oldest first. */
-  since(revision: number): Promise<{ revision: number; entries: RevocationEntry[] }>
+  since(known: Place): Promise<RevocationNews>
   /** A hint that there is something newer; returns a function that ends it. */
   subscribe(listener: () => void): () => void
 }
@@ -182,14 +217,29 @@ export interface KeyRecord {
   readonly proof: { readonly secretId: string; readonly tag: string }
 }
 
-export interface RingState {
-  /** 0: there is no ring yet. */
-  readonly revision: number
+export interface RingState extends Place {
+  /** Whose ring it is; absent where there is none yet. */
+  readonly issuer: string | undefined
   readonly keys: readonly KeyRecord[]
 }
 
 export interface RingStore {
-  read(): Promise<RingState>
-  /** Replaces the ring where its revision is still the expected one. */
-  compareAndSet(expectedRevision: number, keys: readonly KeyRecord[]): Promise<'written' | 'conflict'>
+  /** @param known answer `unchanged` where that is still the ring */
+  read(known?: Place): Promise<RingState | 'unchanged'>
+  /** Replaces the ring where it is still the expected one. */
+  compareAndSet(
+    expected: Place,
+    next: { readonly issuer: string; readonly keys: readonly KeyRecord[] },
+  ): Promise<{ readonly outcome: 'written'; readonly place: Place } | { readonly outcome: 'conflict' }>
+}
+
+// ── counters ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Counts for rate limits, in fixed windows. */
+export interface CounterStore {
+  /** Adds one to a counter and tells the count in its window, and when the window ends. */
+  count(
+    key: Sha256,
+    windowSeconds: number,
+  ): Promise<{ readonly count: number; readonly resetsAt: NumericDate }>
 }

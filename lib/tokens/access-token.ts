@@ -34,6 +34,8 @@ export interface AatClaims {
   readonly amr?: readonly string[]
   /** The authorization that the token descends from; absent for client credentials. */
   readonly grant_id?: string
+  /** When that authorization was given: revoking all of a user or a client ends the tokens of older ones. */
+  readonly grant_iat?: NumericDate
 }
 
 /** Claims that a hook cannot set: the registered ones that this library generates, and those with security meaning. */
@@ -51,6 +53,7 @@ export const reservedClaims: ReadonlySet<string> = new Set([
   'acr',
   'amr',
   'grant_id',
+  'grant_iat',
   'cnf',
   'act',
   'may_act',
@@ -100,7 +103,23 @@ export function readClaims(
   const text = decodeUtf8(payload)
   const claims = text === undefined ? undefined : parseJsonObject(text)
   if (claims === undefined) return { problem: 'payload is not a JSON object in UTF-8' }
-  const { iss, sub, aud, client_id, iat, exp, nbf, jti, scope, auth_time, acr, amr, grant_id, cnf } = claims
+  const {
+    iss,
+    sub,
+    aud,
+    client_id,
+    iat,
+    exp,
+    nbf,
+    jti,
+    scope,
+    auth_time,
+    acr,
+    amr,
+    grant_id,
+    grant_iat,
+    cnf,
+  } = claims
   if (iss !== rules.issuer) return { problem: 'iss' }
   const audience = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
   if (typeof audience !== 'string' || !rules.audiences.includes(audience)) return { problem: 'aud' }
@@ -122,6 +141,7 @@ export function readClaims(
   if (amr !== undefined && !(Array.isArray(amr) && amr.every((method) => typeof method === 'string')))
     return { problem: 'amr' }
   if (grant_id !== undefined && !isName(grant_id)) return { problem: 'grant_id' }
+  if (grant_iat !== undefined && !Number.isFinite(grant_iat)) return { problem: 'grant_iat' }
   // A sender-constrained token is no bearer token (RFC 9449 §7.1, RFC 8705 §3).
   if (cnf !== undefined) return { problem: 'sender-constrained' }
   return { claims: { ...claims, aud: audience, scope: scope ?? '' } as AatClaims & Record<string, unknown> }

@@ -1,5 +1,5 @@
 import { type DerivedKeys, mac, sameTag } from '../protocol/derived-keys.ts'
-import { type Sha256, sha256 } from '../protocol/digest.ts'
+import { type TokenHash, tokenHash } from '../protocol/digest.ts'
 import { GRANT_ID_BYTES, sealedTokenFormat, TAG_BYTES } from './sealed-token.ts'
 
 /**
@@ -19,9 +19,9 @@ export interface RefreshToken {
   /** Which configured secret made it. */
   readonly keyId: string
   readonly text: string
-  readonly hash: Sha256
+  readonly hash: TokenHash
   /** Hash of what all tokens of the family share. */
-  readonly lineage: Sha256
+  readonly lineage: TokenHash
 }
 
 /** The lineage's half and the secret's. */
@@ -42,7 +42,7 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
       generation,
       keyId: key.id,
       text,
-      hash: sha256(text),
+      hash: tokenHash(text),
       lineage: lineageOf(secret),
     }
   }
@@ -68,7 +68,7 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
             generation: counter.readUInt32BE(),
             keyId: key.id,
             text,
-            hash: sha256(text),
+            hash: tokenHash(text),
             lineage: lineageOf(secret),
           }
         }
@@ -99,8 +99,8 @@ function tagOf(key: DerivedKeys, grantId: Buffer, counter: Buffer, secret: Buffe
   return mac(key.tag, 'tag', grantId, counter, secret).subarray(0, TAG_BYTES)
 }
 
-function lineageOf(secret: Buffer): Sha256 {
-  return sha256(secret.subarray(0, HALF_BYTES))
+function lineageOf(secret: Buffer): TokenHash {
+  return tokenHash(secret.subarray(0, HALF_BYTES))
 }
 
 function uint32(value: number): Buffer {

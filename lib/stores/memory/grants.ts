@@ -1,6 +1,7 @@
 import { sameHash } from '../../protocol/digest.ts'
 import type { Clock, NumericDate } from '../../protocol/time.ts'
 import { limitsOf } from '../family-limits.ts'
+import { comparePlaces, isOwnedBy, type ListPlace, readPage, writeCursor } from '../family-pages.ts'
 import type { CodeRecord, EndReason, FamilyLimits, FamilyView, GrantStore } from '../ports.ts'
 import { ExpiringMap } from './expiring-map.ts'
 import { decide, excessOver, type Family } from './refresh-decision.ts'
@@ -81,7 +82,6 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
           token,
           periodStart: now,
           lastUsedAt: now,
-          seen: now,
           ended: undefined,
         }
         code.limits = limitsOf(family, policy, now)
@@ -96,8 +96,7 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       const { grant } = family
       if (grant.clientId !== request.clientId) return { outcome: 'foreign', grant }
       if (!sameHash(family.lineage, request.lineage)) return { outcome: 'unknown' }
-      const now = Math.max(clock(), family.seen)
-      family.seen = now
+      const now = Math.max(clock(), family.lastUsedAt)
       if (family.ended !== undefined) return { outcome: 'ended', grant }
       const outcome = decide(family, request, now)
       if ('limits' in outcome) keep(family, outcome.limits.expiresAt)
@@ -113,39 +112,28 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       return family && viewOf(family)
     },
 
-    async listFamilies({ subject, clientId, limit = 100, cursor }) {
-      const size = Math.min(Math.max(1, Math.trunc(limit)), 1000)
-      const after = cursor === undefined ? undefined : readCursor(cursor)
+    async listFamilies(query) {
+      const { owner, size, after } = readPage(query)
       const matching = [...families.values()]
         .filter(
           (family) =>
             family.ended === undefined &&
-            (subject === undefined || family.grant.subject === subject) &&
-            (clientId === undefined || family.grant.clientId === clientId) &&
-            (after === undefined || compareAge(family, after) > 0),
+            isOwnedBy(family.grant, owner) &&
+            (after === undefined || comparePlaces(placeOf(family), after) > 0),
         )
-        .sort(compareAge)
+        .sort((a, b) => comparePlaces(placeOf(a), placeOf(b)))
       const page = matching.slice(0, size)
       const last = page.at(-1)
       return {
         families: page.map(viewOf),
-        cursor: last && size < matching.length ? `${last.openedAt}.${last.grant.id}` : undefined,
+        cursor: last && size < matching.length ? writeCursor(placeOf(last)) : undefined,
       }
     },
   }
 }
 
-/** Oldest first; of one moment by id. */
-function compareAge(a: Aged, b: Aged): number {
-  return a.openedAt - b.openedAt || (a.grant.id < b.grant.id ? -1 : a.grant.id > b.grant.id ? 1 : 0)
-}
-
-type Aged = { readonly openedAt: NumericDate; readonly grant: { readonly id: string } }
-
-/** A place in the order, not a family: that one may have ended since. */
-function readCursor(cursor: string): Aged {
-  const dot = cursor.lastIndexOf('.')
-  return { openedAt: Number(cursor.slice(0, dot)), grant: { id: cursor.slice(dot + 1) } }
+function placeOf({ openedAt, grant }: Family): ListPlace {
+  return { at: openedAt, grantId: grant.id }
 }
 
 function viewOf({

@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../../protocol/time.ts'
 import type { Stores } from '../ports.ts'
 import { memoryClients } from './clients.ts'
 import { memoryConsents } from './consents.ts'
+import { memoryCounters } from './counters.ts'
 import { memoryGrants } from './grants.ts'
 import { memoryReplays } from './replays.ts'
 import { memoryRequests } from './requests.ts'
@@ -35,5 +36,6 @@ export function memoryStores(options: MemoryStoresOptions = {}): Stores {
     replays: memoryReplays(clock, maxEntries),
     revocations: memoryRevocations(clock),
     ring: memoryRing(),
+    counters: memoryCounters(clock, maxEntries),
   }
 }

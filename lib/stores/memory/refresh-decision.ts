@@ -1,4 +1,4 @@
-import { type Sha256, sameHash } from '../../protocol/digest.ts'
+import { sameHash, type TokenHash } from '../../protocol/digest.ts'
 import { coversScope } from '../../protocol/scope.ts'
 import type { NumericDate } from '../../protocol/time.ts'
 import { isOver, limitsOf } from '../family-limits.ts'
@@ -10,7 +10,7 @@ const MAX_RETRIES = 65_535
 export interface Family {
   readonly grant: Grant
   readonly openedAt: NumericDate
-  readonly lineage: Sha256
+  readonly lineage: TokenHash
   generation: number
   token: NextToken
   /** The immediate predecessor, its own expiry, and when it was first used. */
@@ -23,9 +23,8 @@ export interface Family {
     fastForwarded: boolean
   }
   periodStart: NumericDate
+  /** Also the high-water mark: a clock that jumps back extends nothing. */
   lastUsedAt: NumericDate
-  /** High-water mark: a clock that jumps back extends nothing. */
-  seen: NumericDate
   ended: EndReason | undefined
 }
 
@@ -94,6 +93,7 @@ export function decide(family: Family, request: RefreshRequest, now: NumericDate
       const excess = excessOver(grant, request)
       if (excess !== undefined) return { outcome: excess, grant }
       previous.retries++
+      family.lastUsedAt = now
       return { outcome: 'retried', ...answer, fastForwarded: false }
     }
   }

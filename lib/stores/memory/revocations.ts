@@ -1,5 +1,8 @@
 import type { Clock } from '../../protocol/time.ts'
-import type { RevocationEntry, RevocationStore } from '../ports.ts'
+import { BEGINNING, type Place, type RevocationEntry, type RevocationStore } from '../ports.ts'
+
+/** The most entries of one answer. */
+const PAGE = 1000
 
 /** The revocation log in memory: entries by revision, trimmed once they no longer matter. */
 export function memoryRevocations(clock: Clock): RevocationStore {
@@ -7,6 +10,7 @@ export function memoryRevocations(clock: Clock): RevocationStore {
   let entries: { revision: number; entry: RevocationEntry }[] = []
   let trimAt = 1024
   const listeners = new Set<() => void>()
+  const placeAt = (at: number): Place => (at === 0 ? BEGINNING : { revision: at, tip: String(at) })
   return {
     async append(entry) {
       if (entries.length >= trimAt) {
@@ -20,11 +24,19 @@ export function memoryRevocations(clock: Clock): RevocationStore {
     },
     async since(known) {
       const now = clock()
+      const proven = known.revision <= revision && known.tip === placeAt(known.revision).tip
       // Revisions ascend, so what is newer stands at the end.
       let first = entries.length
-      while (first > 0 && (entries[first - 1]?.revision ?? 0) > known) first--
-      const news = entries.slice(first).map((item) => item.entry)
-      return { revision, entries: news.filter((entry) => now < entry.until) }
+      while (first > 0 && (!proven || (entries[first - 1]?.revision ?? 0) > known.revision)) first--
+      const news = entries.slice(first).filter((item) => now < item.entry.until)
+      const page = news.slice(0, PAGE)
+      const more = news.length > PAGE
+      return {
+        place: placeAt(more ? (page.at(-1)?.revision ?? 0) : revision),
+        proven,
+        entries: page.map((item) => item.entry),
+        more,
+      }
     },
     subscribe(listener) {
       listeners.add(listener)

@@ -1,0 +1,22 @@
+import { describe } from '@jest/globals'
+import { clientStoreContract } from './client-store.contract.ts'
+import { consentStoreContract } from './consent-store.contract.ts'
+import type { StoresFactory } from './contract.ts'
+import { counterStoreContract } from './counter-store.contract.ts'
+import { grantStoreContract } from './grant-store.contract.ts'
+import { replayStoreContract } from './replay-store.contract.ts'
+import { requestStoreContract } from './request-store.contract.ts'
+import { revocationStoreContract } from './revocation-store.contract.ts'
+import { ringStoreContract } from './ring-store.contract.ts'
+
+/** What any stores must do. */
+export function everyContract(make: StoresFactory): void {
+  describe('grants', () => grantStoreContract(make))
+  describe('clients', () => clientStoreContract(make))
+  describe('pending requests', () => requestStoreContract(make))
+  describe('consents', () => consentStoreContract(make))
+  describe('replays', () => replayStoreContract(make))
+  describe('revocations', () => revocationStoreContract(make))
+  describe('the ring', () => ringStoreContract(make))
+  describe('counters', () => counterStoreContract(make))
+}

@@ -1,0 +1,38 @@
+/** Keeps the server under load apart from what loads it, where `taskset` and a second CPU are to be had. */
+
+import { execFileSync } from 'node:child_process'
+import { cpus } from 'node:os'
+
+/**
+ * The CPU of each part; two CPUs are shared as server | load and Redis.
+ * @typedef {{ server: number, load: number, redis: number }} Placement
+ * @returns {Placement | undefined}
+ */
+export function placement() {
+  const [server, load, redis] = allowedCpus()
+  if (server === undefined || load === undefined) return undefined
+  return { server, load, redis: redis ?? load }
+}
+
+/** Pins this process, with all of its threads. @param {number} cpu */
+export function pinSelf(cpu) {
+  taskset('-a', '-cp', `${cpu}`, `${process.pid}`)
+}
+
+function allowedCpus() {
+  if (cpus().length < 2) return []
+  try {
+    const [list = ''] = /[\d,-]+$/.exec(taskset('-cp', `${process.pid}`).trim()) ?? []
+    return list.split(',').flatMap((part) => {
+      const [from = 0, to = from] = part.split('-').map(Number)
+      return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+    })
+  } catch {
+    return [] // not Linux, or not allowed
+  }
+}
+
+/** @param {string[]} options */
+function taskset(...options) {
+  return execFileSync('taskset', options, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+}

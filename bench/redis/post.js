@@ -1,0 +1,30 @@
+/** Single grants, outside of the load: on connections that stay open, so that concurrent requests do arrive together. */
+
+import { Agent, request } from 'node:http'
+import { headers } from './shared.js'
+
+const agent = new Agent({ keepAlive: true })
+
+/**
+ * @param {string} url
+ * @param {string} body
+ * @returns {Promise<{ status: number, refreshToken: string | undefined }>}
+ */
+export function post(url, body) {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { method: 'POST', headers, agent }, (response) => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', (chunk) => {
+        text += chunk
+      })
+      response.once('error', reject)
+      response.once('end', () => {
+        const refreshToken = response.statusCode === 200 ? JSON.parse(text).refresh_token : undefined
+        resolve({ status: response.statusCode ?? 0, refreshToken })
+      })
+    })
+    sent.once('error', reject)
+    sent.end(body)
+  })
+}

@@ -1,0 +1,74 @@
+/** Ours as an app mounts it, with Redis stores. Families are opened by the real code flow, of a client without consent page. */
+
+import { createHash, randomBytes } from 'node:crypto'
+import { CLIENT, headers, REDIRECT_URI, REFRESH_TOKEN_LIFETIME, SCOPE } from '../shared.js'
+
+/** @param {import('../shared.js').Context} context @returns {Promise<import('../shared.js').Mounted>} */
+export async function mount({ app, redis, url, resource }) {
+  const dist = new URL('../../../dist/', import.meta.url)
+  /** @type {typeof import('express-aat')} */
+  const { authorizeEndpoint, createAat, tokenEndpoint, wellKnown } = await import(
+    new URL('index.js', dist).href
+  )
+  const { redisStores } = await import(new URL('redis.js', dist).href)
+
+  const aat = createAat({
+    issuer: url,
+    secrets: [randomBytes(32).toString('hex')],
+    stores: redisStores(redis),
+    resources: { [resource]: { scopes: [SCOPE] } },
+    clients: [
+      {
+        clientId: CLIENT.id,
+        clientSecret: CLIENT.secret,
+        redirectUris: [REDIRECT_URI],
+        grantTypes: ['authorization_code', 'refresh_token', 'client_credentials'],
+        firstParty: true,
+      },
+    ],
+    refreshTokens: { issuance: 'rotate', lifetime: REFRESH_TOKEN_LIFETIME },
+    allowInProduction: ['http-issuer'],
+  })
+  app.use(wellKnown(aat))
+  app.use(
+    '/oauth/authorize',
+    authorizeEndpoint(aat, {
+      resolveUser: (req) => ({
+        subject: `${req.headers['x-user']}`,
+        authTime: Math.floor(Date.now() / 1000),
+      }),
+      signInUrl: '/',
+      rateLimit: false,
+    }),
+  )
+  app.use('/oauth/token', tokenEndpoint(aat))
+  await aat.ready()
+
+  return {
+    path: '/oauth/token',
+    async open(subject) {
+      const verifier = randomBytes(32).toString('base64url')
+      const query = new URLSearchParams({
+        client_id: CLIENT.id,
+        redirect_uri: REDIRECT_URI,
+        response_type: 'code',
+        code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+        code_challenge_method: 'S256',
+        scope: SCOPE,
+      })
+      const authorized = await fetch(`${url}/oauth/authorize?${query}`, {
+        headers: { 'x-user': subject },
+        redirect: 'manual',
+      })
+      const body = new URLSearchParams({
+        grant_type: 'authorization_code',
+        code: new URL(authorized.headers.get('location') ?? '').searchParams.get('code') ?? '',
+        code_verifier: verifier,
+        redirect_uri: REDIRECT_URI,
+      })
+      const response = await fetch(`${url}/oauth/token`, { method: 'POST', headers, body })
+      if (!response.ok) throw new Error(`the token endpoint answered ${response.status}`)
+      return /** @type {any} */ (await response.json()).refresh_token
+    },
+  }
+}

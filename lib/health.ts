@@ -1,0 +1,85 @@
+import type { Health } from './http/aat.ts'
+import type { KeyRing } from './keys/key-ring.ts'
+import type { Emit } from './protocol/events.ts'
+import { reasonOf, StoreUnavailable } from './protocol/oauth-error.ts'
+import type { Clock } from './protocol/time.ts'
+import type { RevocationLog } from './revocation/revocation-log.ts'
+import type { StoreFinding, Stores } from './stores/ports.ts'
+
+/** Seconds between looks at the store itself, while it is well and while it is not. */
+const CALM = 60
+const WORRIED = 2
+
+export interface HealthOptions {
+  readonly stores: Stores
+  readonly keyRing: KeyRing
+  readonly revocations: RevocationLog
+  readonly emit: Emit
+  readonly monotonic: Clock
+}
+
+/** Looks at the store now and then, remembers what it found, and says each new thing once. */
+export function createHealth({ stores, keyRing, revocations, emit, monotonic }: HealthOptions) {
+  let findings: readonly StoreFinding[] = []
+  let nextLook = Number.NEGATIVE_INFINITY
+  let looking: Promise<void> | undefined
+
+  async function inspect(): Promise<void> {
+    const found: readonly StoreFinding[] = await (stores.check?.() ?? Promise.resolve([])).catch(
+      (error: unknown) => [{ severity: 'unusable', message: reasonOf(error) } as const],
+    )
+    for (const finding of found)
+      if (!findings.some(({ message }) => message === finding.message)) emit('store.finding', finding)
+    findings = found
+    nextLook = monotonic() + (found.some(isBad) ? WORRIED : CALM)
+  }
+
+  /** Looks now; calls at the same time share one look. */
+  function look(): Promise<void> {
+    looking ??= inspect().finally(() => {
+      looking = undefined
+    })
+    return looking
+  }
+
+  return {
+    look,
+
+    /** Looks where it is time to. */
+    lookAgain(): void {
+      if (monotonic() >= nextLook) void look()
+    },
+
+    /** @throws StoreUnavailable where the store is not as it must be */
+    assertUsable(): void {
+      const bad = findings.find(isBad)
+      if (bad !== undefined) throw new StoreUnavailable(bad.message)
+    },
+
+    report(): Health {
+      const canSign = keyRing.canSign()
+      const fresh = revocations.isFresh()
+      const age = revocations.age()
+      const problems = [
+        ...findings.filter(isBad).map(({ message }) => message),
+        ...(canSign ? [] : ['there is no signing key that may be used now']),
+        ...(fresh ? [] : ['revocations of other instances are not known at the moment']),
+      ]
+      return {
+        ready: problems.length === 0,
+        problems,
+        advice: findings.filter((finding) => !isBad(finding)).map(({ message }) => message),
+        keys: { canSign, revision: keyRing.status().revision },
+        revocations: {
+          fresh,
+          age: Number.isFinite(age) ? Math.round(age * 1000) / 1000 : undefined,
+          acceptedStale: revocations.acceptedStale(),
+        },
+      }
+    },
+  }
+}
+
+function isBad({ severity }: StoreFinding): boolean {
+  return severity === 'unusable'
+}

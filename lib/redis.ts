@@ -1,0 +1,1 @@
+export { type RedisStoresOptions, redisStores } from './stores/redis/redis-stores.ts'

@@ -1,0 +1,41 @@
+/** What the stores' user must be allowed: the commands of the scripts, and those around them. A test runs with just these. */
+export const scriptCommands = [
+  'time',
+  'get',
+  'set',
+  'del',
+  'exists',
+  'getrange',
+  'setrange',
+  'pexpire',
+  'pttl',
+  'hset',
+  'hget',
+  'hmget',
+  'hgetall',
+  'hdel',
+  'zadd',
+  'zrem',
+  'zrangebyscore',
+  'zremrangebyscore',
+  'publish',
+] as const
+
+const connectionCommands = [
+  'evalsha',
+  'eval',
+  'ping',
+  'info',
+  'subscribe',
+  'unsubscribe',
+  'wait',
+  'client|setname',
+  'client|setinfo',
+  'cluster|slots',
+] as const
+
+/** The line that makes such a user; `client|…` and `cluster|…` need Redis 7, before that `+client` and `+cluster`. */
+export function aclLine(prefix: string): string {
+  const rules = [...connectionCommands, ...scriptCommands].map((command) => `+${command}`).join(' ')
+  return `ACL SETUSER aat on >PASSWORD resetkeys ~${prefix}* resetchannels &${prefix}* -@all ${rules}`
+}

@@ -1,0 +1,137 @@
+import type { Sha256, TokenHash } from '../../protocol/digest.ts'
+import type { NumericDate } from '../../protocol/time.ts'
+import type { EndReason, FamilyView, Grant } from '../ports.ts'
+
+/**
+ * How a family rests in Redis: one string, so that its size is the same however often it rotates, and one read and one write
+ * are all that a refresh takes. Numbers are big-endian, times in milliseconds. `refresh.lua` writes all of it,
+ * `redeem-code.lua` the first one, `end-grant.lua` and `redeem-code.lua` the flags.
+ *
+ * ```
+ *  0 u8  version (1)                                40 8   hash of the nonce of the last rotation
+ *  1 u8  why it ended, 0 to 3; +4: the last         48 16  hash of the lineage
+ *        rotation was a fast-forward                64 16  hash of the current token
+ *  2 u32 generation                                 80 16  hash of the previous token
+ *  6 u48 when it was opened                         96 u8  length of the id of the current token's secret
+ * 12 u48 when its present period began              97     that id, then the grant
+ * 18 u48 when it was used last
+ * 24 u48 when it is over
+ * 30 u48 when it was rotated last
+ * 36 u16 milliseconds that the previous token had left when it was used (65,535: or more)
+ * 38 u16 retries of the previous token
+ * ```
+ */
+const AT = {
+  flags: 1,
+  generation: 2,
+  openedAt: 6,
+  periodStart: 12,
+  lastUsedAt: 18,
+  over: 24,
+  lineage: 48,
+  token: 64,
+  keyIdLength: 96,
+} as const
+
+const endReasons: readonly (EndReason | undefined)[] = [undefined, 'revoked', 'reused', 'code_reused']
+
+/** A record as it was read. */
+export interface FamilyRecord {
+  readonly view: FamilyView
+  /** Id of the secret that derived the current token. */
+  readonly keyId: string
+  readonly isOver: (now: NumericDate) => boolean
+}
+
+/** @throws Error for a record that is none */
+export function readFamilyRecord(grantId: string, record: Buffer): FamilyRecord {
+  const keyIdAt = AT.keyIdLength + 1
+  const grantAt = keyIdAt + record.readUInt8(AT.keyIdLength)
+  const over = readTime(record, AT.over)
+  return {
+    view: {
+      grant: readGrant(grantId, record.subarray(grantAt)),
+      generation: record.readUInt32BE(AT.generation),
+      tokenHash: readHash(record, AT.token),
+      lineage: readHash(record, AT.lineage),
+      openedAt: readTime(record, AT.openedAt),
+      periodStart: readTime(record, AT.periodStart),
+      lastUsedAt: readTime(record, AT.lastUsedAt),
+      ended: endReasons[record.readUInt8(AT.flags) % 4],
+    },
+    keyId: record.toString('latin1', keyIdAt, grantAt),
+    isOver: (now) => now >= over,
+  }
+}
+
+/**
+ * A grant: when it was given, when the user authenticated (u48 each), then client id, subject, scope, resources (u16 length and
+ * UTF-8 each, lists separated by spaces), then what few grants have, as JSON, or nothing.
+ */
+export function writeGrant({
+  clientId,
+  subject,
+  scope,
+  resources,
+  createdAt,
+  authTime,
+  ...rest
+}: Grant): Buffer {
+  const { id: _id, ...extra } = rest
+  const texts = [clientId, subject, scope.join(' '), resources.join(' ')].flatMap((text) => {
+    const bytes = Buffer.from(text)
+    const length = Buffer.alloc(2)
+    length.writeUInt16BE(bytes.length)
+    return [length, bytes]
+  })
+  const more = Object.keys(extra).length === 0 ? '' : JSON.stringify(extra)
+  return Buffer.concat([writeTime(createdAt), writeTime(authTime), ...texts, Buffer.from(more)])
+}
+
+export function readGrant(id: string, bytes: Buffer): Grant {
+  let at = 12
+  const text = () => {
+    const from = at + 2
+    at = from + bytes.readUInt16BE(at)
+    return bytes.toString('utf8', from, at)
+  }
+  const [clientId, subject, scope, resources] = [text(), text(), text(), text()]
+  const extra: Pick<Grant, 'acr' | 'amr' | 'idpSession'> =
+    at < bytes.length ? JSON.parse(bytes.toString('utf8', at)) : {}
+  return {
+    id,
+    clientId,
+    subject,
+    scope: scope === '' ? [] : scope.split(' '),
+    resources: resources.split(' '),
+    createdAt: readTime(bytes, 0),
+    authTime: readTime(bytes, 6),
+    ...extra,
+  }
+}
+
+/** A hash as the record keeps it: 16 bytes. */
+export function hashBytes(hash: Sha256): Buffer {
+  const bytes = Buffer.from(hash, 'base64url')
+  if (bytes.length !== 16) throw new TypeError('a hash of 128 bits is needed here')
+  return bytes
+}
+
+function readHash(record: Buffer, at: number): TokenHash {
+  return record.toString('base64url', at, at + 16) as TokenHash
+}
+
+function readTime(bytes: Buffer, at: number): NumericDate {
+  return bytes.readUIntBE(at, 6) / 1000
+}
+
+function writeTime(time: NumericDate): Buffer {
+  const bytes = Buffer.alloc(6)
+  bytes.writeUIntBE(toMilliseconds(time), 0, 6)
+  return bytes
+}
+
+/** Times cross to Redis in whole milliseconds. */
+export function toMilliseconds(seconds: number): number {
+  return Math.round(seconds * 1000)
+}

@@ -1,0 +1,49 @@
+import { StoreUnavailable } from '../../protocol/oauth-error.ts'
+
+/** What Redis says when it cannot, and what that means for an operator. Its own words may hold keys, so only these are told. */
+const meanings: Record<string, string> = {
+  OOM: 'Redis has reached maxmemory',
+  READONLY: 'connected to a replica, not to the primary',
+  LOADING: 'Redis is loading its data',
+  BUSY: "Redis is busy with somebody's script",
+  MISCONF: 'Redis cannot write to its disk and refuses to go on',
+  NOREPLICAS: 'Redis has too few replicas in reach (min-replicas-to-write)',
+  MASTERDOWN: 'the replica has lost its primary',
+  CLUSTERDOWN: 'the cluster does not serve this slot',
+  TRYAGAIN: 'the slot is being moved',
+  CROSSSLOT: 'keys of one script are in several slots',
+  NOAUTH: 'Redis wants a password',
+  WRONGPASS: 'Redis does not accept the user name or password',
+  NOPERM: 'the Redis user may not run a command that is needed; see the ACL line in the README',
+  AATVERSION: 'a record was written by a newer version of express-aat',
+  UNKILLABLE: "Redis is busy with somebody's script",
+  NOSCRIPT: 'the script is not known',
+}
+
+const codes = new RegExp(`(?:^|[\\s-])(${Object.keys(meanings).join('|')})\\b`)
+
+/** The code of an error reply, also where an older Redis wraps it in the error of the script. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error ? codes.exec(error.message)?.[1] : undefined
+}
+
+/** Any failure of the driver or of Redis, as the fault that passes (503), with a reason that holds no secret. */
+export function unavailable(error: unknown): StoreUnavailable {
+  if (error instanceof StoreUnavailable) return error
+  const code = codeOf(error)
+  if (code !== undefined) return new StoreUnavailable(`${code}: ${meanings[code]}`, { cause: error })
+  if (/max number of clients/.test(messageOf(error)))
+    return new StoreUnavailable('Redis has reached maxclients', { cause: error })
+  const { code: errno, name } = (error ?? {}) as { code?: unknown; name?: unknown }
+  const word =
+    typeof errno === 'string' && /^[A-Z_]{3,32}$/.test(errno)
+      ? errno
+      : typeof name === 'string'
+        ? name
+        : 'error'
+  return new StoreUnavailable(`Redis cannot be reached (${word})`, { cause: error })
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : ''
+}

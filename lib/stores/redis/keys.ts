@@ -1,0 +1,41 @@
+import { sha256 } from '../../protocol/digest.ts'
+import type { FamilyOwner } from '../ports.ts'
+
+/**
+ * The names of keys. What stands in braces decides the slot in a cluster: all keys of one script have the same. Nothing that
+ * came from outside gets into a name: ids of families are checked, all else is hashed, so lengths are fixed and no brace can
+ * move a slot.
+ */
+export function keysOf(prefix: string) {
+  const hashed = (text: string) => sha256(text).slice(0, 22)
+  return {
+    code: (grantId: string) => `${prefix}{${grantId}}:c`,
+    family: (grantId: string) => `${prefix}{${grantId}}:f`,
+    list: (owner: FamilyOwner) =>
+      'subject' in owner
+        ? `${prefix}{${hashed(`subject ${owner.subject}`)}}:s`
+        : 'clientId' in owner
+          ? `${prefix}{${hashed(`client ${owner.clientId}`)}}:k`
+          : `${prefix}{${hashed(`session ${JSON.stringify([owner.idpSession.issuer, owner.idpSession.sid])}`)}}:i`,
+    client: (id: string) => `${prefix}{${hashed(id)}}:d`,
+    deletion: (id: string) => `${prefix}{${hashed(id)}}:x`,
+    request: (handle: string) => `${prefix}{${handle}}:r`,
+    taken: (handle: string) => `${prefix}{${handle}}:t`,
+    consents: (subject: string) => `${prefix}{${hashed(subject)}}:u`,
+    consentField: hashed,
+    claim: (key: string) => `${prefix}{${key}}:j`,
+    counter: (key: string) => `${prefix}{${key}}:n`,
+    ring: `${prefix}{ring}:r`,
+    log: { entries: `${prefix}{log}:e`, ends: `${prefix}{log}:u`, place: `${prefix}{log}:r` },
+    /** The channel of hints; a name, not a key. */
+    hints: `${prefix}{log}:h`,
+    probe: `${prefix}{probe}:p`,
+  }
+}
+
+export type Keys = ReturnType<typeof keysOf>
+
+/** The form of a family's id: 16 bytes, base64url. Anything else is unknown, and never reaches a key. */
+export function isGrantId(id: string): boolean {
+  return /^[A-Za-z0-9_-]{22}$/.test(id)
+}

@@ -1,0 +1,194 @@
+import { StoreUnavailable } from '../../protocol/oauth-error.ts'
+import { type Random, randomId } from '../../protocol/random.ts'
+import type { Clock, NumericDate } from '../../protocol/time.ts'
+import type { RedisClient } from './connection.ts'
+import { codeOf, unavailable } from './faults.ts'
+import type { Script } from './script.ts'
+
+export type Argument = string | number | Buffer
+
+/** What a script said. */
+export interface Reply {
+  readonly outcome: string
+  /** The server's now, in which it decided. */
+  readonly now: NumericDate
+  /** What follows the outcome. */
+  readonly rest: readonly Buffer[]
+}
+
+export interface RunnerOptions {
+  readonly client: RedisClient
+  readonly random: Random
+  readonly monotonic: Clock
+  /** Milliseconds. */
+  readonly deadline: number
+  readonly maxInFlight: number
+  /** Stands for the server's TIME. For tests. */
+  readonly clock: Clock | undefined
+  /** Replicas that have to acknowledge a write that must not be lost; 0: none. */
+  readonly replicas: number
+}
+
+/** Milliseconds by which a script may run later than its deadline, for what is not known exactly of the server's clock. */
+const SLACK = 250
+const FAR_FUTURE = 1e15
+
+/** What a script says that ran too late; this one refused to, and changed nothing. */
+class Late extends Error {}
+
+/**
+ * Runs scripts, each with its own deadline, over a driver that may lose replies, re-send commands, and answer late:
+ *
+ * - the caller waits for `deadline` at the most, whatever the driver does;
+ * - a script that reaches the server after that changes nothing: a refresh that sat in a queue for a minute would otherwise
+ *   spend a token whose client gave up long ago, and the client's next attempt would look like theft;
+ * - the reply carries the nonce of the run, so one that belongs to another command is noticed and the connection dropped;
+ * - commands that the driver has not settled are capped.
+ */
+export function createRunner({
+  client,
+  random,
+  monotonic,
+  deadline,
+  maxInFlight,
+  clock,
+  replicas,
+}: RunnerOptions) {
+  let inFlight = 0
+  let idle: (() => void) | undefined
+  /** The server's clock minus the monotonic one, in ms: the server is at least as far. */
+  let offset: number | undefined
+
+  function learn(serverNow: number, receivedAt: number): void {
+    const observed = serverNow - receivedAt
+    // Replies take their time, so the greatest is the truest; a second less is a clock that jumped back.
+    if (offset === undefined || observed > offset || observed < offset - 1000) offset = observed
+  }
+
+  function settle(): void {
+    inFlight--
+    if (inFlight === 0) idle?.()
+  }
+
+  async function send(
+    script: Script,
+    keys: readonly string[],
+    args: readonly Argument[],
+    durable: boolean,
+  ): Promise<Reply> {
+    const nonce = randomId(random, 12)
+    const late = offset === undefined ? FAR_FUTURE : Math.ceil(monotonic() * 1000 + offset + deadline + SLACK)
+    const head = [nonce, late, clock === undefined ? '' : Math.round(clock() * 1000)]
+    const parameters = [keys.length, ...keys, ...head, ...args]
+    const answer = await evaluate(script, parameters, durable)
+    const received = monotonic() * 1000
+    if (!Array.isArray(answer) || String(answer[0]) !== nonce) {
+      // Replies and commands are out of step on this connection; whatever follows on it would be wrong too.
+      client.disconnect(true)
+      throw new StoreUnavailable('a reply of Redis belongs to another command')
+    }
+    const serverNow = Number(answer[1])
+    learn(serverNow, received)
+    const outcome = String(answer[2])
+    if (outcome === 'late') throw new Late()
+    return { outcome, now: serverNow / 1000, rest: answer.slice(3) as Buffer[] }
+  }
+
+  /** EVALSHA, and the body only where the server does not have it (a restart, a failover, SCRIPT FLUSH). */
+  async function evaluate(
+    { sha, body }: Script,
+    parameters: readonly Argument[],
+    durable: boolean,
+  ): Promise<unknown> {
+    const call = (command: string, text: string) =>
+      durable && replicas > 0
+        ? acknowledged(command, text, parameters)
+        : client.callBuffer(command, [text, ...parameters])
+    try {
+      return await call('EVALSHA', sha)
+    } catch (error) {
+      if (codeOf(error) !== 'NOSCRIPT') throw error
+      return call('EVAL', body)
+    }
+  }
+
+  /** The write, and at once behind it on the same connection a question whether replicas have it. */
+  async function acknowledged(
+    command: string,
+    text: string,
+    parameters: readonly Argument[],
+  ): Promise<unknown> {
+    const results = await client
+      .pipeline([
+        ['callBuffer', command, text, ...parameters],
+        ['call', 'WAIT', replicas, Math.ceil(deadline / 2)],
+      ])
+      .exec()
+    const [[error, answer] = [], [waitError, count] = []] = results ?? []
+    if (error ?? waitError) throw error ?? waitError
+    if (!(Number(count) >= replicas))
+      throw new StoreUnavailable(`${count} of ${replicas} replicas acknowledged the write`)
+    return answer
+  }
+
+  /**
+   * @param durable wait until replicas have it, where that is configured
+   * @throws StoreUnavailable where there was no good answer in time; what happened is then unknown
+   */
+  async function run(
+    script: Script,
+    keys: readonly string[],
+    args: readonly Argument[] = [],
+    { durable = false }: { durable?: boolean } = {},
+  ): Promise<Reply> {
+    if (inFlight >= maxInFlight) throw new StoreUnavailable(`${inFlight} commands wait for Redis already`)
+    let timer: NodeJS.Timeout | undefined
+    let isWaitedFor = true
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new StoreUnavailable(`Redis did not answer within ${deadline} ms`)),
+        deadline,
+      )
+    })
+    inFlight++
+    const answer = send(script, keys, args, durable).finally(settle)
+    // Judged by a clock that was behind, say after a failover to a server whose own is ahead: once more, by the right one.
+    const answered = answer.catch((error: unknown) => {
+      if (!(error instanceof Late && isWaitedFor)) throw error
+      inFlight++
+      return send(script, keys, args, durable).finally(settle)
+    })
+    try {
+      return await Promise.race([answered, timeout])
+    } catch (error) {
+      answered.catch(() => undefined)
+      throw error instanceof Late
+        ? new StoreUnavailable('Redis got the command too late and did nothing')
+        : unavailable(error)
+    } finally {
+      isWaitedFor = false
+      clearTimeout(timer)
+    }
+  }
+
+  return {
+    run,
+
+    /** Seconds by which the server's clock is ahead of the given one; `undefined` before the first answer. */
+    clockOffset: (now: NumericDate): number | undefined =>
+      offset === undefined ? undefined : offset / 1000 + monotonic() - now,
+
+    /** Fulfilled when nothing is on its way any more, or when the deadline has passed. */
+    async drained(): Promise<void> {
+      if (inFlight === 0) return
+      let timer: NodeJS.Timeout | undefined
+      await new Promise<void>((resolve) => {
+        idle = resolve
+        timer = setTimeout(resolve, deadline)
+      })
+      clearTimeout(timer)
+    },
+  }
+}
+
+export type Runner = ReturnType<typeof createRunner>

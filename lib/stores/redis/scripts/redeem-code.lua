@@ -1,0 +1,64 @@
+-- Redeems a code once, and opens its family: the decision table of RFC 6749 section 4.1.3 in one step.
+-- KEYS 1 the code, 2 the family
+-- ARGV 1 hash of the code, 2 nonce of the redemption, 3 client id, 4 "+" and redirect URI, or empty, 5 challenge,
+--      6 " " before each scope token asked for, or empty, 7 resource, or empty, 8 what can be had (lines of resource and scope),
+--      9 hash of the first refresh token, or empty: no family, 10 hash of the lineage, 11 id of the secret,
+--      12 ms that the token lives, 13 ms that the family may become old, or empty
+-- Reply: unknown | redeemed, grant, when in ms | foreign, reused, burnt, expired, redirect_uri_mismatch, resource_exceeded,
+--        scope_exceeded, nothing_left, verifier_mismatch; each with the grant
+-- Run twice: a run with the nonce of the redemption that succeeded gets its answer again.
+local code = redis.call('HMGET', KEYS[1], 'state', 'hash', 'uri', 'uri_required', 'challenge', 'expires', 'grant', 'nonce',
+  'redeemed')
+local state, hash, uri, uri_required, challenge, expires, grant = unpack(code, 1, 7)
+if not state or hash ~= ARGV[1] then return reply('unknown') end
+
+local _, _, client, _, scope, resources = struct.unpack('>I6I6I2c0I2c0I2c0I2c0', grant)
+if client ~= ARGV[3] then return reply('foreign', grant) end
+if state == 'used' then
+  if code[8] == ARGV[2] then return reply('redeemed', grant, code[9]) end
+  local family = redis.call('GETRANGE', KEYS[2], 0, 1)
+  if #family == 2 and family:byte(2) % 4 == 0 then
+    redis.call('SETRANGE', KEYS[2], 1, string.char(family:byte(2) + 3))
+  end
+  return reply('reused', grant)
+end
+if state == 'burnt' then return reply('burnt', grant) end
+if now >= tonumber(expires) then return reply('expired', grant) end
+if ARGV[4] == '' and uri_required == '1' or ARGV[4] ~= '' and ARGV[4] ~= '+' .. uri then
+  return reply('redirect_uri_mismatch', grant)
+end
+
+local granted = ' ' .. scope .. ' '
+for token in ARGV[6]:gmatch(' ([^ ]*)') do
+  if not granted:find(' ' .. token .. ' ', 1, true) then return reply('scope_exceeded', grant) end
+end
+local resource = ARGV[7]
+if resource == '' then
+  resource = resources:match('^[^ ]*')
+elseif not (' ' .. resources .. ' '):find(' ' .. resource .. ' ', 1, true) then
+  return reply('resource_exceeded', grant)
+end
+local _, from = ARGV[8]:find('\n' .. resource .. ' ', 1, true)
+local left = from and ARGV[8]:sub(from, ARGV[8]:find('\n', from, true)) or ''
+local something = false
+for token in (ARGV[6] == '' and ' ' .. scope or ARGV[6]):gmatch(' ([^ ]*)') do
+  something = something or left:find(' ' .. token .. ' ', 1, true) ~= nil
+end
+if not something then return reply('nothing_left', grant) end
+
+if challenge ~= ARGV[5] then
+  redis.call('HSET', KEYS[1], 'state', 'burnt')
+  return reply('verifier_mismatch', grant)
+end
+
+if ARGV[9] ~= '' then
+  local lives = tonumber(ARGV[12])
+  local cap = tonumber(ARGV[13])
+  if cap and cap < lives then lives = cap end
+  -- See family-record.ts. Nothing precedes generation 0.
+  local record = struct.pack('>BBI4I6I6I6I6I6I2I2c8c16c16c16B', 1, 0, 0, now, now, now, now + lives, 0, 0, 0,
+    ('\0'):rep(8), ARGV[10], ARGV[9], ('\0'):rep(16), #ARGV[11]) .. ARGV[11] .. grant
+  if lives > 0 then redis.call('SET', KEYS[2], record, 'PX', string.format('%.0f', lives)) end
+end
+redis.call('HSET', KEYS[1], 'state', 'used', 'nonce', ARGV[2], 'redeemed', string.format('%.0f', now))
+return reply('redeemed', grant, string.format('%.0f', now))

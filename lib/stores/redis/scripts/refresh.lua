@@ -1,0 +1,103 @@
+-- A refresh: one decision over one family, top to bottom; what changes stands beside it.
+-- KEYS 1 the family
+-- ARGV 1 client id, 2 generation of the presented token, 3 its hash, 4 hash of its lineage, 5 hash of its successor,
+--      6 id of the successor's secret, 7 the first 8 bytes of a hash of the request's nonce, 8 issuance, 9 ms that a token
+--      lives, 10 ms that the family may become old, or empty, 11 ms of grace, 12 " " before each scope token asked for, or
+--      empty, 13 resource, or empty, 14 what can be had (lines of resource and scope)
+-- Reply: unknown | rotated, kept or retried, the record, "1" after a fast-forward, "1" where the family became one more
+--        lifetime old | foreign, ended, reused, expired,
+--        scope_exceeded, resource_exceeded, nothing_left; each with the record
+-- Run twice: a run with the nonce of the last rotation gets its answer again.
+local MAX_RETRIES = 65535
+
+local record = redis.call('GET', KEYS[1])
+if not record then return reply('unknown') end
+if record:byte(1) ~= 1 then return redis.error_reply('AATVERSION a record of another version') end
+local flags, generation, opened, period, used, over, rotated, previous_life, retries, last_nonce, lineage, token, previous,
+  key, at = struct.unpack('>BI4I6I6I6I6I6I2I2c8c16c16c16Bc0', record, 2)
+local _, _, client, _, scope, resources = struct.unpack('>I6I6I2c0I2c0I2c0I2c0', record, at)
+-- The family's time never goes back, whatever the server's clock does.
+now = math.max(now, used)
+if now >= over then return reply('unknown') end
+if client ~= ARGV[1] then return reply('foreign', record) end
+if lineage ~= ARGV[4] then return reply('unknown') end
+local ended = flags % 4
+if ended ~= 0 then return reply('ended', record) end
+
+local presented = tonumber(ARGV[2])
+local age = generation - presented
+local lifetime, cap = tonumber(ARGV[9]), tonumber(ARGV[10])
+local bound = cap and opened + cap
+local expires = period + lifetime
+if bound and bound < expires then expires = bound end
+local is_over = now >= expires or bound and bound - now < 1000
+
+local function excess()
+  local granted = ' ' .. scope .. ' '
+  for wanted in ARGV[12]:gmatch(' ([^ ]*)') do
+    if not granted:find(' ' .. wanted .. ' ', 1, true) then return 'scope_exceeded' end
+  end
+  local resource = ARGV[13]
+  if resource == '' then
+    resource = resources:match('^[^ ]*')
+  elseif not (' ' .. resources .. ' '):find(' ' .. resource .. ' ', 1, true) then
+    return 'resource_exceeded'
+  end
+  local _, from = ARGV[14]:find('\n' .. resource .. ' ', 1, true)
+  local left = from and ARGV[14]:sub(from, ARGV[14]:find('\n', from, true)) or ''
+  for wanted in (ARGV[12] == '' and ' ' .. scope or ARGV[12]):gmatch(' ([^ ]*)') do
+    if left:find(' ' .. wanted .. ' ', 1, true) then return nil end
+  end
+  return 'nothing_left'
+end
+
+-- Writes the family as the variables say, and keeps it until `over`.
+local function write()
+  record = struct.pack('>BBI4I6I6I6I6I6I2I2c8c16c16c16B', 1, flags, generation, opened, period, used, over, rotated,
+    previous_life, retries, last_nonce, lineage, token, previous, #key) .. key .. record:sub(at)
+  redis.call('SET', KEYS[1], record, 'PX', string.format('%.0f', over - now))
+end
+
+if age == 0 and token == ARGV[3] or age < 0 then
+  if is_over then return reply('expired', record) end
+  local refusal = excess()
+  if refusal then return reply(refusal, record) end
+  local forward = age < 0 and '1' or ''
+  local older = math.floor((now - opened) / lifetime) > math.floor((used - opened) / lifetime) and '1' or ''
+  used = now
+  if ARGV[8] == 'keep' then
+    if forward == '1' then generation, token, key = presented, ARGV[3], ARGV[6] end
+    over = expires
+    write()
+    return reply('kept', record, forward, older)
+  end
+  previous, previous_life = ARGV[3], math.min(expires - now, 65535)
+  rotated, last_nonce, retries, flags = now, ARGV[7], 0, forward == '1' and 4 or 0
+  generation, token, key = presented + 1, ARGV[5], ARGV[6]
+  if ARGV[8] == 'rotate-and-reset' then
+    period = now
+    expires = period + lifetime
+    if bound and bound < expires then expires = bound end
+  end
+  over = expires
+  write()
+  return reply('rotated', record, forward, older)
+end
+
+-- The same generation, another hash, yet a valid tag: no token that this family issued. Nothing to conclude from it.
+if age == 0 then return reply('unknown') end
+
+if age == 1 and previous == ARGV[3] then
+  if last_nonce == ARGV[7] then return reply('rotated', record, flags >= 4 and '1' or '', '') end
+  if now - rotated < tonumber(ARGV[11]) and retries < MAX_RETRIES then
+    if now - rotated >= previous_life and previous_life < 65535 or is_over then return reply('expired', record) end
+    local refusal = excess()
+    if refusal then return reply(refusal, record) end
+    retries, used, over = retries + 1, now, expires
+    write()
+    return reply('retried', record, '', '')
+  end
+end
+-- 2: reused. The rest of the record, and its end, stay.
+redis.call('SETRANGE', KEYS[1], 1, string.char(flags - ended + 2))
+return reply('reused', record)
