@@ -7,19 +7,21 @@ import {
   tokenEndpoint,
   wellKnown,
 } from 'express-aat'
+import { redisStores } from 'express-aat/redis'
 
 /**
  * Everything that turns the shop into an OAuth authorization server. Copy it, and change the scopes and `resolveUser`.
  * @param {import('express').Express} app with its session middleware in place
- * @param {{ issuer: string, secret: string | undefined, backendSecret: string }} settings
+ * @param {{ issuer: string, secret: string | undefined, backendSecret: string, redis: import('ioredis').Redis | import('ioredis').Cluster | undefined }} settings
  */
-export function addAuth(app, { issuer, secret, backendSecret }) {
+export function addAuth(app, { issuer, secret, backendSecret, redis }) {
   const scopes = { 'orders:read': 'See your orders', 'orders:write': 'Place orders in your name' }
   const defaultScopes = ['orders:read']
 
   const aat = createAat({
     issuer,
     secrets: [secret],
+    stores: redis && redisStores(redis), // without: in memory, for one process
     resources: {
       [`${issuer}/api`]: { name: 'Teapot & Co.', scopes, defaultScopes },
       [`${issuer}/mcp`]: { name: 'Teapot & Co. (MCP)', scopes, defaultScopes },

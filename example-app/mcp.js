@@ -64,7 +64,7 @@ function toolsFor(user, orders) {
   server.registerTool(
     'list_orders',
     { title: 'List orders', description: 'Lists your orders.', annotations: { readOnlyHint: true } },
-    () => text(orders.of(user)),
+    async () => text(await orders.of(user)),
   )
   server.registerTool(
     'place_order',
@@ -76,9 +76,9 @@ function toolsFor(user, orders) {
         quantity: z.number().int().min(1).max(10).default(1),
       },
     },
-    (wanted) => {
+    async (wanted) => {
       try {
-        return text(orders.place(user, wanted))
+        return text(await orders.place(user, wanted))
       } catch (error) {
         if (!(error instanceof WrongOrder)) throw error
         return { isError: true, ...text(error.message) }

@@ -55,11 +55,17 @@ export function localPath(value) {
   return origin === 'http://here' && !pathname.startsWith('//') ? pathname + search + hash : '/'
 }
 
-/** @param {{ secure: boolean }} settings */
-export function sessions({ secure }) {
+/**
+ * @param {object} settings
+ * @param {boolean} settings.secure
+ * @param {string} [settings.secret] signs the cookie; the same on all instances
+ * @param {import('express-session').Store} [settings.store] default in memory
+ */
+export function sessions({ secure, secret = randomBytes(32).toString('hex'), store }) {
   return session({
     name: 'shop.session',
-    secret: randomBytes(32).toString('hex'),
+    secret,
+    ...(store && { store }),
     resave: false,
     saveUninitialized: false,
     cookie: { httpOnly: true, sameSite: 'lax', secure },
@@ -87,6 +93,7 @@ export function signIn() {
   router.post(
     '/sign-in',
     fromThisSite,
+    // Counted by each instance for itself, which is enough for a shop that sells nothing.
     rateLimit({ windowMs: 60_000, limit: 60, standardHeaders: 'draft-7', legacyHeaders: false }),
     urlencoded({ extended: false, limit: '10kb' }),
     async (req, res, next) => {

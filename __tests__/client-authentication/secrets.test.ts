@@ -326,7 +326,7 @@ describe('CAU-031: client ids that are no ids', () => {
     calls.length = 0
     const answer = await world.token({ grant_type: 'refresh_token', refresh_token: 'x', client_id: clientId })
     expect(statuses).toContain(answer.status)
-    expect(calls).toEqual([])
+    expect(calls.filter(({ store }) => store !== 'counters')).toEqual([])
     for (const event of world.eventsNamed('client.authentication_failed'))
       expect(JSON.stringify(event).length).toBeLessThan(1000)
   })

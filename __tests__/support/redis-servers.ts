@@ -9,7 +9,13 @@ import { closeAllProxies } from './fault-proxy.ts'
 import { type RedisServer, startRedis, stopAllServers } from './redis-process.ts'
 
 export { type ClusterOptions, type RedisCluster, startCluster } from './redis-cluster.ts'
-export { RedisServer, type RedisServerOptions, sendTo, startRedis } from './redis-process.ts'
+export {
+  type ClientOptions,
+  RedisServer,
+  type RedisServerOptions,
+  sendTo,
+  startRedis,
+} from './redis-process.ts'
 export { type ReplicatedOptions, type ReplicatedRedis, startReplicated } from './redis-replication.ts'
 
 let shared: Promise<RedisServer & { flush(): Promise<void> }> | undefined

@@ -21,6 +21,8 @@ import { Redis } from 'ioredis'
 
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set()
+/** @type {Set<Redis>} */
+const connections = new Set()
 /** Where Redis would write, if it wrote. */
 const directory = mkdtempSync(join(tmpdir(), 'bench-redis-'))
 
@@ -31,18 +33,16 @@ process.once('exit', () => {
 })
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
 
-/** Ends them all, and waits until they have ended. */
+/** Ends them all, and waits until they have ended: each server before its Redis. */
 export async function stopServers() {
-  const children = [...running]
-  running.clear()
-  await Promise.all(
-    children.map((child) => {
-      child.removeAllListeners('exit')
-      const ended = once(child, 'exit')
-      child.kill()
-      return ended
-    }),
-  )
+  for (const connection of connections) connection.disconnect()
+  for (const child of [...running].reverse()) {
+    running.delete(child)
+    child.removeAllListeners('exit')
+    const ended = once(child, 'exit')
+    child.kill()
+    await ended
+  }
 }
 
 /**
@@ -63,6 +63,7 @@ export async function startServer(name, place) {
   watch(child, name)
   const [{ url }] = await once(child, 'message')
   const redis = new Redis({ host: '127.0.0.1', port })
+  connections.add(redis)
   return {
     name,
     url,

@@ -38,7 +38,7 @@ export function clientCredentialsRoundTrips(server) {
 async function count(server, grant) {
   // Scripts are loaded and clients cached by then.
   await grant()
-  const monitor = await server.redis.duplicate().monitor()
+  const monitor = await server.redis.monitor()
   /** @type {Map<string, number>} */
   const seen = new Map()
   const marker = `end-${Date.now()}`

@@ -229,6 +229,6 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     showError(req, res, { status: error.status, code: error.code, description: error.message }).catch(next)
   }
   const router = Router()
-  router.use(limitRequests(settings.rateLimit, parts), dispatch, onError)
+  router.use(limitRequests('authorization', settings.rateLimit, parts), dispatch, onError)
   return router
 }

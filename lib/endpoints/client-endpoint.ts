@@ -31,7 +31,7 @@ export function clientEndpoint(
   answer: (client: Client, form: Form, context: AnswerContext) => Promise<object | undefined>,
 ): Router {
   const { rateLimit } = readOptions(`${name} endpoint`, options, { rateLimit: rateLimitOption(60, 600) })
-  const failures = limitFailures(rateLimit, parts)
+  const failures = limitFailures(name, rateLimit, parts)
 
   async function authenticate(req: Request, form: Form): Promise<Client> {
     const { authorization } = req.headers
@@ -53,7 +53,8 @@ export function clientEndpoint(
     const attempt = await failures.attempt(req, res)
     if (attempt === undefined) return
     const client = await authenticate(req, form).catch(async (error: unknown) => {
-      if (!(error instanceof OAuthError && error.code === 'invalid_client')) await attempt.forgive()
+      if (error instanceof OAuthError && error.code === 'invalid_client') await attempt.fail()
+      else await attempt.forgive()
       throw error
     })
     await attempt.forgive()

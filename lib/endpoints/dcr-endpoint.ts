@@ -112,7 +112,7 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
     name: 'registration',
     allow: 'POST',
     corsHeaders: 'Authorization, Content-Type',
-    before: [limitRequests(rateLimit, parts)],
+    before: [limitRequests('registration', rateLimit, parts)],
     handle: (req, res) =>
       handle(req, res).catch((error: unknown) => {
         if (error instanceof OAuthError && error.status < 500)

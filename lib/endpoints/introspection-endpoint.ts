@@ -76,7 +76,8 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
       await attempt.forgive()
       throw error
     })
-    if (answer !== inactive) await attempt.forgive()
+    if (answer === inactive) await attempt.fail()
+    else await attempt.forgive()
     return answer
   })
 }

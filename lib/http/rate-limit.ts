@@ -5,6 +5,7 @@ import { type Check, either, object, oneOf, optional, verified, whole } from '..
 import { systemClock } from '../protocol/time.ts'
 import type { AatParts } from './aat.ts'
 import { clientAddress, trustsEverybody } from './client-address.ts'
+import { sharedStore, withLocalFallback } from './rate-limit-store.ts'
 import { sendError } from './responder.ts'
 
 /** How often one source may do a thing. */
@@ -13,9 +14,15 @@ export interface RateLimitOptions {
   windowSeconds?: number | undefined
   /** How often within one window. */
   limit?: number | undefined
-  /** A store of express-rate-limit's; default in memory, per instance. */
+  /**
+   * A store of express-rate-limit's; default: the counters of the `aat`'s own stores, which all instances share. While it cannot
+   * be reached each instance counts for itself.
+   */
   store?: Store | undefined
 }
+
+/** The most sources that are remembered as refused; over that they are found out anew. */
+const MAX_REFUSED = 10_000
 
 interface Settings {
   readonly windowSeconds: number
@@ -41,14 +48,18 @@ export function rateLimitOption(windowSeconds: number, limit: number): Check<fal
     either((given) => given === false, oneOf(false), numbers)(value === undefined ? {} : value, path, report)
 }
 
-/** Refuses a source's requests over the limit with 429 and `Retry-After` (RFC 6585 §4). */
-export function limitRequests(settings: false | Settings, parts: Pick<AatParts, 'emit'>): RequestHandler {
+type Parts = Pick<AatParts, 'emit' | 'stores' | 'clock'>
+
+/** Refuses a source's requests over the limit with 429 and `Retry-After` (RFC 6585 §4). @param name of the limit */
+export function limitRequests(name: string, settings: false | Settings, parts: Parts): RequestHandler {
   if (settings === false) return (_req, _res, next) => next()
   const warn = warnOnce(parts)
+  const shared =
+    settings.store ?? sharedStore(parts.stores.counters, name, settings.windowSeconds, parts.clock)
   return rateLimit({
     windowMs: settings.windowSeconds * 1000,
     limit: settings.limit,
-    ...(settings.store !== undefined && { store: settings.store }),
+    store: withLocalFallback(shared),
     standardHeaders: 'draft-7',
     legacyHeaders: false,
     keyGenerator: (req) => {
@@ -61,16 +72,49 @@ export function limitRequests(settings: false | Settings, parts: Pick<AatParts, 
   })
 }
 
-/** An attempt that is counted as failed until it is forgiven. */
+/** An attempt that is counted as failed, here, until it is forgiven; `fail` counts it for all instances. */
 export interface Attempt {
   forgive(): Promise<void>
+  fail(): Promise<void>
 }
 
-/** Counts failures only, so that no number of good requests is ever slowed. */
-export function limitFailures(settings: false | Settings, parts: Pick<AatParts, 'emit'>) {
-  const store = settings === false ? undefined : (settings.store ?? new MemoryStore())
-  if (settings !== false) void store?.init?.({ windowMs: settings.windowSeconds * 1000 } as Options)
+/**
+ * Counts failures only, so that no number of good requests is ever slowed, and none of them asks the store. An attempt is
+ * counted here ahead, so that any number at once is counted before one of them is tried.
+ */
+export function limitFailures(name: string, settings: false | Settings, parts: Parts) {
+  if (settings === false) {
+    const nothing = { forgive: async () => undefined, fail: async () => undefined }
+    return { attempt: async (): Promise<Attempt | undefined> => nothing }
+  }
+  const { windowSeconds, limit } = settings
+  const isOurs = settings.store === undefined
+  const local = settings.store === undefined ? new MemoryStore() : withLocalFallback(settings.store)
+  local.init?.({ windowMs: windowSeconds * 1000 } as Options)
+  const shared = sharedStore(parts.stores.counters, name, windowSeconds, parts.clock)
+  /** Sources that failed too often at all instances together, until when (ms). */
+  const refusedUntil = new Map<string, number>()
   const warn = warnOnce(parts)
+  // The machine's time, in which the limiter's stores tell theirs; never an injected one.
+  const now = () => systemClock() * 1000
+
+  /** When the source may come again, where it failed too often. */
+  function endOfRefusal(key: string): number | undefined {
+    const until = refusedUntil.get(key)
+    if (until === undefined || now() < until) return until
+    refusedUntil.delete(key)
+    return undefined
+  }
+
+  async function countForAll(key: string): Promise<void> {
+    if (!isOurs) return
+    // The count here stands, whatever the store says.
+    const answer = await Promise.resolve(shared.increment(key)).catch(() => undefined)
+    if (answer?.resetTime === undefined || answer.totalHits < limit) return
+    if (refusedUntil.size >= MAX_REFUSED) refusedUntil.clear()
+    refusedUntil.set(key, answer.resetTime.getTime())
+  }
+
   return {
     /** @returns `undefined` where the source failed too often and the request is answered with 429 */
     async attempt(
@@ -78,16 +122,17 @@ export function limitFailures(settings: false | Settings, parts: Pick<AatParts, 
       res: Response,
       key: string = clientAddress(req),
     ): Promise<Attempt | undefined> {
-      if (settings === false || store === undefined) return { forgive: async () => undefined }
       warn(req)
-      const { totalHits, resetTime } = await store.increment(key)
-      const forgive = async () => store.decrement(key)
-      if (totalHits <= settings.limit) return { forgive }
+      const until = endOfRefusal(key)
+      if (until !== undefined) {
+        refuse(req, res, (until - now()) / 1000)
+        return undefined
+      }
+      const { totalHits, resetTime } = await local.increment(key)
+      const forgive = async () => local.decrement(key)
+      if (totalHits <= limit) return { forgive, fail: () => countForAll(key) }
       await forgive()
-      // The store's own time, which is the machine's, never an injected one.
-      const seconds =
-        resetTime === undefined ? settings.windowSeconds : resetTime.getTime() / 1000 - systemClock()
-      refuse(req, res, seconds)
+      refuse(req, res, resetTime === undefined ? windowSeconds : (resetTime.getTime() - now()) / 1000)
       return undefined
     },
   }

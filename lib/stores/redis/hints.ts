@@ -17,14 +17,14 @@ export function createHints(connect: () => RedisClient, channel: string) {
   }
 
   function start(): void {
-    subscriber = connect()
-    subscriber.on('message', tell)
-    subscriber.on('ready', tell)
-    subscriber.subscribe(channel).catch(() => undefined)
+    const connection = connect()
+    subscriber = connection
+    connection.on('message', tell)
+    // Each time: a server that was away when it was asked first has no subscription to renew.
+    connection.on('ready', () => void connection.subscribe(channel).then(tell, () => undefined))
     // An unanswered question lets the driver notice that the socket is dead. In a cluster the driver looks after it itself.
-    const asked = subscriber
-    if (!asked.isCluster)
-      heartbeat = setInterval(() => void asked.ping().catch(() => undefined), HEARTBEAT * 1000).unref()
+    if (!connection.isCluster)
+      heartbeat = setInterval(() => void connection.ping().catch(() => undefined), HEARTBEAT * 1000).unref()
   }
 
   return {

@@ -1,0 +1,54 @@
+import { MemoryStore, type Options, type Store } from 'express-rate-limit'
+import { sha256 } from '../protocol/digest.ts'
+import { type Clock, systemClock } from '../protocol/time.ts'
+import type { CounterStore } from '../stores/ports.ts'
+
+/** A store of rate limits over the counters that all instances share. What it counts is not taken back. */
+export function sharedStore(
+  counters: CounterStore,
+  name: string,
+  windowSeconds: number,
+  clock: Clock,
+): Store {
+  return {
+    async increment(key) {
+      const { count, resetsAt } = await counters.count(sha256(`${name} ${key}`), windowSeconds)
+      // The limiter compares with the machine's time; what is left of the window is what counts.
+      return { totalHits: count, resetTime: new Date((systemClock() + resetsAt - clock()) * 1000) }
+    },
+    decrement: () => undefined,
+    resetKey: () => undefined,
+  }
+}
+
+/** Counts in this process while a store cannot be reached: a limit is never lifted, and a request never fails for it. */
+export function withLocalFallback(store: Store): Store {
+  const local = new MemoryStore()
+  return {
+    init(options: Options) {
+      store.init?.(options)
+      local.init(options)
+    },
+    async increment(key) {
+      try {
+        return await store.increment(key)
+      } catch {
+        return local.increment(key)
+      }
+    },
+    async decrement(key) {
+      await Promise.all([local.decrement(key), ignoreFailure(() => store.decrement(key))])
+    },
+    async resetKey(key) {
+      await Promise.all([local.resetKey(key), ignoreFailure(() => store.resetKey(key))])
+    },
+  }
+}
+
+async function ignoreFailure(run: () => unknown): Promise<void> {
+  try {
+    await run()
+  } catch {
+    // What was counted too much is forgotten when its window ends.
+  }
+}
