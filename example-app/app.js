@@ -4,9 +4,10 @@ import { getAat, requireAat } from 'express-aat'
 import helmet from 'helmet'
 import { addAuth } from './auth.js'
 import { mcp } from './mcp.js'
-import { createOrders, WrongOrder } from './orders.js'
+import { sharedParts } from './on-redis.js'
+import { WrongOrder } from './orders.js'
 import { errorPage, homePage, productsPage, sendPage } from './pages.js'
-import { fromThisSite, sessions, signIn } from './sign-in.js'
+import { fromThisSite, signIn } from './sign-in.js'
 
 /** For trying out; a shop that others can reach sets SHOP_BACKEND_SECRET. */
 export const DEMO_BACKEND_SECRET = 'demo-backend-secret-not-for-production'
@@ -17,21 +18,33 @@ export const DEMO_BACKEND_SECRET = 'demo-backend-secret-not-for-production'
  * @param {string} settings.issuer the shop's origin, as its users and clients see it
  * @param {string} [settings.secret] seals the signing keys and tags refresh tokens; default one that is made up at start
  * @param {string} [settings.backendSecret] of the client `shop-backend`
+ * @param {import('./on-redis.js').RedisClient} [settings.redis] what several instances share; default in memory, for one
  * @param {boolean} [settings.demo] serve what the guided tour on the home page needs (rotating the signing key)
+ * @param {string[]} [settings.instances] names of those that run side by side for show (cluster.js)
  */
-export function createShop({ issuer, secret, backendSecret = DEMO_BACKEND_SECRET, demo = true }) {
+export function createShop({
+  issuer,
+  secret,
+  backendSecret = DEMO_BACKEND_SECRET,
+  redis,
+  demo = true,
+  instances = [],
+}) {
   const app = express()
-  const orders = createOrders()
+  const { sessions, orders } = sharedParts({ redis, secret, secure: issuer.startsWith('https:') })
   app.disable('x-powered-by')
   app.set('trust proxy', 'loopback')
 
   // ── the shop as it was ──────────────────────────────────────────────────────────────────────────────────────
   app.use(pageHeaders)
   app.use(express.static(join(import.meta.dirname, 'public'), { index: false }))
-  app.use(sessions({ secure: issuer.startsWith('https:') }))
+  const probes = Router() // before the sessions: they answer also while Redis does not
+  app.use(probes)
+  app.use(sessions)
 
   // ── and now it is an authorization server ───────────────────────────────────────────────────────────────────
-  const aat = addAuth(app, { issuer, secret, backendSecret })
+  const aat = addAuth(app, { issuer, secret, backendSecret, redis })
+  addProbes(probes, aat)
   app.use('/api/orders', ordersApi(aat, orders))
   app.use('/mcp', mcp(aat, orders))
 
@@ -39,18 +52,18 @@ export function createShop({ issuer, secret, backendSecret = DEMO_BACKEND_SECRET
   app.get(['/', '/products', '/sign-in'], sameOriginAs(issuer))
   app.use(signIn())
   const demoSecret = backendSecret === DEMO_BACKEND_SECRET ? backendSecret : undefined
-  app.get('/', (req, res) => sendPage(req, res, homePage({ issuer, demoSecret, demo })))
-  app.get('/products', (req, res) => {
+  app.get('/', (req, res) => sendPage(req, res, homePage({ issuer, demoSecret, demo, instances })))
+  app.get('/products', async (req, res) => {
     const { user } = req.session
-    sendPage(req, res, productsPage({ orders: user && orders.of(user.id) }))
+    sendPage(req, res, productsPage({ orders: user && (await orders.of(user.id)) }))
   })
-  app.post('/orders', fromThisSite, urlencoded({ extended: false, limit: '10kb' }), (req, res) => {
+  app.post('/orders', fromThisSite, urlencoded({ extended: false, limit: '10kb' }), async (req, res) => {
     const { user } = req.session
     if (user === undefined) return res.redirect(303, '/sign-in?return_to=/products')
-    orders.place(user.id, { product: req.body?.product })
+    await orders.place(user.id, { product: req.body?.product })
     res.redirect(303, '/products')
   })
-  if (demo) app.use('/demo', demoRoutes(aat))
+  if (demo) app.use('/demo', demoRoutes(aat, instances.length > 0))
 
   app.use((req, res) => {
     res.status(404)
@@ -62,23 +75,39 @@ export function createShop({ issuer, secret, backendSecret = DEMO_BACKEND_SECRET
 }
 
 /**
+ * For whoever runs the shop: restart what is not alive, send nothing to what is not ready. Both answer from memory.
+ * @param {Router} probes
+ * @param {import('express-aat').Aat} aat
+ */
+function addProbes(probes, aat) {
+  probes.get('/live', (_req, res) => {
+    res.set('Cache-Control', 'no-store').json({ alive: true })
+  })
+  probes.get('/ready', (_req, res) => {
+    const health = aat.health()
+    res.status(health.ready ? 200 : 503)
+    res.set('Cache-Control', 'no-store').json(health)
+  })
+}
+
+/**
  * The API of the shop: the same orders as on its pages, for programs with an access token.
  * @param {import('express-aat').Aat} aat
  * @param {import('./orders.js').Orders} orders
  */
 function ordersApi(aat, orders) {
   const router = Router()
-  router.get('/', requireAat(aat, { scope: 'orders:read' }), (req, res) => {
+  router.get('/', requireAat(aat, { scope: 'orders:read' }), async (req, res) => {
     const { principal, subject } = getAat(req)
     // A client of its own (client credentials) stands for the shop, not for a user: it sees everybody's.
-    res.json({ orders: principal === 'client' ? orders.all() : orders.of(subject) })
+    res.json({ orders: await (principal === 'client' ? orders.all() : orders.of(subject)) })
   })
   router.post(
     '/',
     requireAat(aat, { scope: 'orders:write', principal: 'user' }),
     json({ limit: '10kb' }),
-    (req, res) => {
-      res.status(201).json(orders.place(getAat(req).subject, req.body))
+    async (req, res) => {
+      res.status(201).json(await orders.place(getAat(req).subject, req.body))
     },
   )
   router.all('/', (_req, res) => {
@@ -88,15 +117,21 @@ function ordersApi(aat, orders) {
 }
 
 /**
- * What an operator would do from a terminal, for the tour on the home page. Signed-in users only, never in production.
+ * What an operator would do from a terminal, for the tour on the home page. Signed-in users only, never in production; where
+ * several instances run for show, also anybody on this machine, so that a line in a terminal is enough.
  * @param {import('express-aat').Aat} aat
+ * @param {boolean} isForShow
  */
-function demoRoutes(aat) {
+function demoRoutes(aat, isForShow) {
+  const { host } = new URL(aat.issuer)
+  const isFromHere = (/** @type {import('express').Request} */ req) =>
+    isForShow && ['127.0.0.1', '::1'].includes(req.ip ?? '') && req.get('host') === host
   const ring = () => ({ keys: aat.keys.status().keys.map(({ kid, alg, state }) => ({ kid, alg, state })) })
   const router = Router()
   router.use((req, res, next) => {
     res.set('Cache-Control', 'no-store')
-    if (req.session.user === undefined) res.status(401).json({ error: 'sign in to the shop first' })
+    if (req.session.user === undefined && !isFromHere(req))
+      res.status(401).json({ error: 'sign in to the shop first' })
     else next()
   })
   router.get('/ring', (_req, res) => void res.json(ring()))
@@ -144,17 +179,22 @@ function sameOriginAs(issuer) {
 /** @type {import('express').ErrorRequestHandler} */
 const onError = (error, req, res, next) => {
   if (res.headersSent) return next(error)
-  const status =
-    error instanceof WrongOrder ? 400 : error.status >= 400 && error.status < 500 ? error.status : 500
+  const isKnown = (error.status >= 400 && error.status < 500) || error.status === 503
+  const status = error instanceof WrongOrder ? 400 : isKnown ? error.status : 500
   if (status === 500) console.error(error)
   const description =
     error instanceof WrongOrder
       ? error.message
       : status === 500
         ? 'something went wrong'
-        : 'the body could not be read'
+        : status === 503
+          ? 'the shop cannot reach its data at the moment'
+          : 'the body could not be read'
   res.status(status)
+  if (status === 503) res.set('Retry-After', '1')
   if (req.accepts(['html', 'json']) === 'html' && !/^\/(?:api|mcp|demo)\b/.test(req.originalUrl))
     return sendPage(req, res, errorPage('That did not work', `Sorry: ${description}.`))
-  res.json({ error: status === 500 ? 'server_error' : 'invalid_request', error_description: description })
+  const code =
+    status === 500 ? 'server_error' : status === 503 ? 'temporarily_unavailable' : 'invalid_request'
+  res.json({ error: code, error_description: description })
 }

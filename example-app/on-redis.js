@@ -1,9 +1,37 @@
 import { hkdfSync } from 'node:crypto'
 import session from 'express-session'
+import { Cluster, Redis } from 'ioredis'
 import { createOrders } from './orders.js'
 import { sessions } from './sign-in.js'
 
-/** @typedef {import('ioredis').Redis | import('ioredis').Cluster} RedisClient */
+/** @typedef {Redis | Cluster} RedisClient */
+
+/**
+ * The shop's own connection, as the environment says; express-aat takes its address and opens others.
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {RedisClient | undefined}
+ */
+export function connect({ REDIS_URL, REDIS_CLUSTER, REDIS_SENTINELS, REDIS_SENTINEL_NAME = 'mymaster' }) {
+  const settings = { maxRetriesPerRequest: 1, connectTimeout: 2000, commandTimeout: 2000 }
+  const redis = REDIS_CLUSTER
+    ? new Cluster(addresses(REDIS_CLUSTER), { redisOptions: settings })
+    : REDIS_SENTINELS
+      ? new Redis({ sentinels: addresses(REDIS_SENTINELS), name: REDIS_SENTINEL_NAME, ...settings })
+      : REDIS_URL
+        ? new Redis(REDIS_URL, settings)
+        : undefined
+  // Each command says for itself that it failed, and /ready that Redis is away.
+  redis?.on('error', () => undefined)
+  return redis
+}
+
+/** @param {string} list `host:port,host:port` */
+function addresses(list) {
+  return list.split(',').map((address) => {
+    const { hostname, port } = new URL(`redis://${address.trim()}`)
+    return { host: hostname, port: Number(port || 6379) }
+  })
+}
 
 /** Seconds that a session lasts without a request. */
 const SESSION = 86_400
@@ -38,7 +66,10 @@ class RedisSessions extends session.Store {
     answer(this.redis.del(key(id)), done)
   }
 
-  /** @type {NonNullable<session.Store['touch']>} */
+  /**
+   * @override
+   * @type {NonNullable<session.Store['touch']>}
+   */
   touch(id, _data, done) {
     answer(this.redis.expire(key(id), SESSION), done)
   }
@@ -47,15 +78,21 @@ class RedisSessions extends session.Store {
 const key = (/** @type {string} */ id) => `shop:session:${id}`
 
 /**
- * From promise to callback. A Redis that cannot answer is no fault of the request: 503, and come back.
+ * From promise to callback.
  * @param {Promise<any>} promise
  * @param {((error: any, result?: any) => void) | undefined} done
  */
 function answer(promise, done = () => undefined) {
-  promise.then(
-    (result) => done(null, result),
-    (cause) => done(Object.assign(new Error('Redis does not answer', { cause }), { status: 503 })),
-  )
+  promise.catch(away).then((result) => done(null, result), done)
+}
+
+/**
+ * A Redis that cannot answer is no fault of the request: 503, and come back.
+ * @param {unknown} cause
+ * @returns {never}
+ */
+function away(cause) {
+  throw Object.assign(new Error('Redis does not answer', { cause }), { status: 503 })
 }
 
 /**
@@ -74,8 +111,8 @@ export function sharedParts({ redis, secret, secure }) {
       }),
     }),
     orders: createOrders({
-      push: (entry) => redis.rpush('shop:orders', entry),
-      all: () => redis.lrange('shop:orders', 0, -1),
+      push: (entry) => redis.rpush('shop:orders', entry).catch(away),
+      all: () => redis.lrange('shop:orders', 0, -1).catch(away),
     }),
   }
 }

@@ -120,10 +120,36 @@ export function errorPage(title, description) {
   }
 }
 
+/**
+ * What to try where several instances run side by side (cluster.js).
+ * @param {string} issuer
+ * @param {string[]} instances
+ */
+function instancesSection(issuer, instances) {
+  const [first, second] = instances
+  const lines = `# the same keys at each
+curl -is -H 'X-Instance: ${first}' ${issuer}/.well-known/jwks.json
+curl -is -H 'X-Instance: ${second}' ${issuer}/.well-known/jwks.json
+
+# rotate the signing key at one; within a second all sign with the new one
+curl -is -X POST ${issuer}/demo/rotate
+curl -is -H 'X-Instance: ${second}' ${issuer}/demo/ring
+
+# is one ready, and what does it think of its Redis?
+curl -is -H 'X-Instance: ${first}' ${issuer}/ready`
+  return html`
+<section aria-labelledby="instances-title">
+<h2 id="instances-title">You are looking at ${instances.length} instances</h2>
+<p>Each request to this address goes to the next of ${instances.length} processes, ${instances.join(', ')}, that share nothing but one Redis. The header <code>X-Instance</code> of an answer names who gave it, and the tour shows it at each step; sent with a request, it chooses. Kill one (the terminal shows the process ids): nobody is signed out, and no token is lost.</p>
+<div class="snippet"><pre id="instances" tabindex="0" role="group" aria-label="Commands to try with the instances">${lines}</pre><button type="button" data-copy="instances" hidden>Copy</button></div>
+</section>
+`
+}
+
 const authSource = readFileSync(join(import.meta.dirname, 'auth.js'), 'utf8')
 
-/** @param {{ issuer: string, demoSecret: string | undefined, demo: boolean }} view `demoSecret` where it is no secret */
-export function homePage({ issuer, demoSecret = '$SHOP_BACKEND_SECRET', demo }) {
+/** @param {{ issuer: string, demoSecret: string | undefined, demo: boolean, instances: string[] }} view `demoSecret` where it is no secret */
+export function homePage({ issuer, demoSecret = '$SHOP_BACKEND_SECRET', demo, instances }) {
   const mcpConfig = JSON.stringify(
     { mcpServers: { teapot: { type: 'http', url: `${issuer}/mcp` } } },
     null,
@@ -146,7 +172,7 @@ export function homePage({ issuer, demoSecret = '$SHOP_BACKEND_SECRET', demo }) 
 <p class="lead">Teapot &amp; Co. is a plain Express app with its own users and sign-in. <code>express-aat</code> was mounted on it, in one short file. Now apps and AI agents can ask its users for access, and get <em>authorized access tokens</em> (AATs) for its API: signed, short-lived, refreshed, and revoked at once where that is needed.</p>
 </section>
 
-<section id="tour" aria-labelledby="tour-title" data-issuer="${issuer}">
+<section id="tour" aria-labelledby="tour-title" data-issuer="${issuer}" data-instances="${instances.join(',')}">
 <h2 id="tour-title">Watch it work</h2>
 ${
   demo
@@ -159,7 +185,7 @@ ${
     : html`<p>The tour rotates signing keys, so it is not there with <code>NODE_ENV=production</code>.</p>`
 }
 </section>
-
+${instances.length > 0 && instancesSection(issuer, instances)}
 <section aria-labelledby="own-title">
 <h2 id="own-title">Try it with your own client</h2>
 <h3>An MCP client</h3>

@@ -1,21 +1,29 @@
 import { createServer } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createShop } from './app.js'
+import { connect } from './on-redis.js'
+
+/** Instances on one Redis need one secret, and so does the next start: this one, as long as it is for trying out. */
+const DEMO_SECRET = 'demo-secret-of-the-shop-not-for-production'
+/** Milliseconds that requests have for finishing when the process is told to stop. */
+const PATIENCE = 10_000
 
 const {
-  REDIS_URL,
   HOST = '127.0.0.1',
   PORT = '3000',
   ISSUER,
   AAT_SECRET,
   SHOP_BACKEND_SECRET,
+  SHOP_INSTANCES,
   NODE_ENV,
 } = process.env
 
-if (REDIS_URL)
-  stop('REDIS_URL is set, but Redis stores come with the next release: unset it to run on in-memory stores.')
 if (!/^\d{1,5}$/.test(PORT)) stop(`PORT must be a number, not ${JSON.stringify(PORT)}.`)
 if (ISSUER && (!URL.canParse(ISSUER) || new URL(ISSUER).href !== `${new URL(ISSUER).origin}/`))
   stop('ISSUER must be the origin of this shop, like https://shop.example.com, without a path.')
+
+const redis = connectOrStop()
+const secret = AAT_SECRET || (redis && NODE_ENV !== 'production' ? DEMO_SECRET : undefined)
 
 const server = createServer()
 server.on('error', (error) => stop(error.message))
@@ -25,18 +33,14 @@ server.listen(Number(PORT), HOST, async () => {
   try {
     const { app, aat } = createShop({
       issuer,
-      ...(AAT_SECRET && { secret: AAT_SECRET }),
+      ...(secret && { secret }),
       ...(SHOP_BACKEND_SECRET && { backendSecret: SHOP_BACKEND_SECRET }),
+      ...(redis && { redis }),
       demo: NODE_ENV !== 'production',
+      instances: (NODE_ENV !== 'production' && SHOP_INSTANCES?.split(',')) || [],
     })
     server.on('request', app)
-    for (const signal of ['SIGTERM', 'SIGINT'])
-      process.once(signal, () => {
-        server.close()
-        server.closeIdleConnections()
-        setTimeout(() => server.closeAllConnections(), 2000).unref()
-        aat.close()
-      })
+    for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown(aat))
     await aat.ready()
     const listening = `http://${HOST.includes(':') ? `[${HOST}]` : HOST}:${port}`
     console.log(`Listening on ${listening}${listening === issuer ? '' : ` for ${issuer}`}`)
@@ -44,6 +48,30 @@ server.listen(Number(PORT), HOST, async () => {
     stop(error instanceof Error ? error.message : String(error))
   }
 })
+
+/**
+ * Takes nothing new, finishes what is under way, and only then lets go of what that needs.
+ * @param {import('express-aat').Aat} aat
+ */
+async function shutDown(aat) {
+  const closed = new Promise((resolve) => server.close(resolve))
+  // A connection that is kept alive is idle once its request is done.
+  const idle = setInterval(() => server.closeIdleConnections(), 50)
+  await Promise.race([closed, sleep(PATIENCE)])
+  clearInterval(idle)
+  server.closeAllConnections()
+  await aat.close()
+  redis?.disconnect()
+  process.exit(0)
+}
+
+function connectOrStop() {
+  try {
+    return connect(process.env)
+  } catch (error) {
+    return stop(`The address of Redis cannot be read: ${error instanceof Error ? error.message : error}.`)
+  }
+}
 
 /**
  * @param {string} reason

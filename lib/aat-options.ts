@@ -124,7 +124,7 @@ const verbs = {
   revocations: 'append',
   ring: 'compareAndSet',
   counters: 'count',
-} satisfies Record<Exclude<keyof Stores, 'kind' | 'check' | 'close'>, string>
+} satisfies Record<Exclude<keyof Stores, 'kind' | 'check' | 'announce' | 'close'>, string>
 
 /** What is checked of each option, and the defaults. */
 export const aatOptionsShape = {

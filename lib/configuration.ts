@@ -4,6 +4,7 @@ import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
 import { type RingTimes, violatedInequalities } from './keys/schedule.ts'
 import { type DerivedKeys, deriveKeys } from './protocol/derived-keys.ts'
+import { type Sha256, sha256 } from './protocol/digest.ts'
 import { type SigningAlgorithm, signatureLength } from './protocol/jwa.ts'
 import { readOptions } from './protocol/options.ts'
 import { type Random, randomId } from './protocol/random.ts'
@@ -44,6 +45,8 @@ export interface Configuration {
   readonly longestRefresh: number
   /** Seconds. */
   readonly revocationStaleAfter: number
+  /** A hash of what instances on the same stores have to agree on. */
+  readonly fingerprint: Sha256
 }
 
 /** Checks the whole configuration at once. @throws ConfigurationError that lists everything wrong with it */
@@ -143,7 +146,30 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
       ...clients.map((client) => client.refreshPolicy?.lifetime ?? 0),
     ),
     revocationStaleAfter: options.revocationStaleAfter,
+    fingerprint: fingerprintOf(options),
   }
+}
+
+/**
+ * Instances with other lifetimes, strategies or scopes than their neighbours would answer the same client in turns this way and
+ * that. What differs from one to the next on purpose (secrets in a rotation, hooks, limits) is not in it.
+ */
+function fingerprintOf(options: CheckedOptions): Sha256 {
+  const { issuer, resources, defaultResource, clients, refreshTokens, codeLifetime, keys, clockTolerance } =
+    options
+  const shown = clients.map(({ clientSecret: _secret, ...client }) => client)
+  return sha256(
+    JSON.stringify([
+      issuer,
+      resources,
+      defaultResource,
+      shown,
+      refreshTokens,
+      codeLifetime,
+      keys,
+      clockTolerance,
+    ]),
+  )
 }
 
 function checkProduction(options: CheckedOptions, report: (problem: string) => void): void {

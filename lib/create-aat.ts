@@ -11,12 +11,13 @@ import { refreshTokenGrant } from './grants/refresh-token-grant.ts'
 import { createHealth } from './health.ts'
 import { type Aat, attachParts } from './http/aat.ts'
 import { createKeyRing } from './keys/key-ring.ts'
+import { createOperations } from './operations.ts'
 import { createEventHub } from './protocol/events.ts'
 import { reasonOf } from './protocol/oauth-error.ts'
+import { randomId } from './protocol/random.ts'
 import { createEndGrant } from './revocation/end-grant.ts'
 import { createRevocationLog } from './revocation/revocation-log.ts'
 import { createRevoke } from './revoke.ts'
-import type { FamilyQuery } from './stores/ports.ts'
 import { authorizationCodes } from './tokens/authorization-code.ts'
 import { createMint } from './tokens/mint.ts'
 import { refreshTokens as refreshTokensOf } from './tokens/refresh-token.ts'
@@ -69,7 +70,14 @@ export function createAat(options: AatOptions): Aat {
   revocations.onLearn(({ kind, id }) => {
     if (kind === 'client') registry.forget(id)
   })
-  const health = createHealth({ stores, keyRing, revocations, emit, monotonic })
+  const health = createHealth({
+    stores,
+    keyRing,
+    revocations,
+    emit,
+    monotonic,
+    self: { id: randomId(random, 9), settings: configuration.fingerprint },
+  })
   const codes = authorizationCodes(secrets, random)
   const refreshTokens = refreshTokensOf(secrets)
   const { refreshPolicy, refreshGrace, hooks } = configuration
@@ -111,6 +119,7 @@ export function createAat(options: AatOptions): Aat {
   }
 
   const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant })
+  const operations = createOperations({ stores, registry, revocations, revokeAll })
 
   const aat: Aat = Object.freeze({
     issuer,
@@ -138,44 +147,7 @@ export function createAat(options: AatOptions): Aat {
       },
       status: keyRing.status,
     }),
-    clients: Object.freeze({
-      async get(clientId: string) {
-        const client = await registry.find(clientId)
-        return (
-          client && {
-            clientId: client.id,
-            name: client.name,
-            origin: client.origin,
-            redirectUris: client.redirectUris,
-            grantTypes: client.grantTypes,
-            createdAt: client.createdAt,
-          }
-        )
-      },
-      async delete(clientId: string) {
-        const outcome = await registry.delete(clientId)
-        // Also where it was deleted before: that call may have failed half-way.
-        if (outcome !== 'configured') await revokeAll('clientId', clientId, 'client deletion', true)
-        return outcome
-      },
-    }),
-    grants: Object.freeze({
-      async list(query: FamilyQuery) {
-        const { families, cursor } = await stores.grants.listFamilies(query)
-        // One epoch ends any number of them; each is gone from the store at its next use.
-        const living = families.filter(({ grant }) => !revocations.coversGrant(grant))
-        const summaries = living.map(({ grant, openedAt, lastUsedAt }) => ({
-          grantId: grant.id,
-          clientId: grant.clientId,
-          subject: grant.subject,
-          scope: grant.scope,
-          resources: grant.resources,
-          openedAt,
-          lastUsedAt,
-        }))
-        return { grants: summaries, cursor }
-      },
-    }),
+    ...operations,
   })
 
   attachParts(aat, {

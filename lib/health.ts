@@ -4,10 +4,10 @@ import type { Emit } from './protocol/events.ts'
 import { reasonOf, StoreUnavailable } from './protocol/oauth-error.ts'
 import type { Clock } from './protocol/time.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
-import type { StoreFinding, Stores } from './stores/ports.ts'
+import type { Instance, StoreFinding, Stores } from './stores/ports.ts'
 
 /** Seconds between looks at the store itself, while it is well and while it is not. */
-const CALM = 60
+const CALM = 15
 const WORRIED = 2
 
 export interface HealthOptions {
@@ -16,18 +16,31 @@ export interface HealthOptions {
   readonly revocations: RevocationLog
   readonly emit: Emit
   readonly monotonic: Clock
+  readonly self: Instance
 }
 
 /** Looks at the store now and then, remembers what it found, and says each new thing once. */
-export function createHealth({ stores, keyRing, revocations, emit, monotonic }: HealthOptions) {
+export function createHealth({ stores, keyRing, revocations, emit, monotonic, self }: HealthOptions) {
   let findings: readonly StoreFinding[] = []
   let nextLook = Number.NEGATIVE_INFINITY
   let looking: Promise<void> | undefined
 
+  /** What the store says of itself, and whether those who share it agree. */
+  async function find(): Promise<readonly StoreFinding[]> {
+    const found = (await stores.check?.()) ?? []
+    if (found.some(isBad)) return found
+    const instances = (await stores.announce?.(self)) ?? []
+    const others = instances.filter(({ settings }) => settings !== self.settings).length
+    if (others === 0) return found
+    const message =
+      'other instances on these stores have other settings than this one (resources, clients, lifetimes, refresh tokens or keys); during a deploy that passes'
+    return [...found, { severity: 'advice', message }]
+  }
+
   async function inspect(): Promise<void> {
-    const found: readonly StoreFinding[] = await (stores.check?.() ?? Promise.resolve([])).catch(
-      (error: unknown) => [{ severity: 'unusable', message: reasonOf(error) } as const],
-    )
+    const found = await find().catch((error: unknown): StoreFinding[] => [
+      { severity: 'unusable', message: reasonOf(error) },
+    ])
     for (const finding of found)
       if (!findings.some(({ message }) => message === finding.message)) emit('store.finding', finding)
     findings = found

@@ -44,3 +44,5 @@ export function createRevoke({ stores, revocations, endGrant }: RevokeOptions) {
 
   return { revoke, revokeAll }
 }
+
+export type RevokeAll = ReturnType<typeof createRevoke>['revokeAll']

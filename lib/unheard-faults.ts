@@ -14,6 +14,9 @@ export function warnOfUnheardFaults(hub: ReturnType<typeof createEventHub>, cloc
     if (name === 'fault') {
       const { where, reference, error } = detail as AatEvents['fault']
       warn(`a fault in ${where} (reference ${reference}): ${wordsOf(error)}`, name)
+    } else if (name === 'store.finding') {
+      const { severity, message } = detail as AatEvents['store.finding']
+      if (severity === 'unusable') warn(`the store cannot be used: ${message}`, name)
     } else if (name === 'ring.unusable' || name === 'revocation.unavailable') {
       const now = clock()
       if (now - (warnedAt.get(name) ?? Number.NEGATIVE_INFINITY) < PAUSE) return heard

@@ -51,13 +51,13 @@ test('the tools, and the orders of the token’s user', async () => {
   expect(body.result.tools.map(({ name }: { name: string }) => name)).toEqual(['list_orders', 'place_order'])
   const list = await shop.call('POST', '/mcp', token, callOf('list_orders'))
   const orders = JSON.parse(list.body.result.content[0].text)
-  expect(orders).toEqual(shop.orders.of('alice'))
+  expect(orders).toEqual(await shop.orders.of('alice'))
   expect(orders.length).toBeGreaterThan(0)
 })
 
 test('place_order without orders:write: 403 that names all that the call needs', async () => {
   const token = await ofMcp('orders:read')
-  const before = shop.orders.all().length
+  const before = (await shop.orders.all()).length
   const order = callOf('place_order', { product: 'teapot' })
   for (const body of [order, [message('ping'), order]]) {
     const { status, headers } = await shop.call('POST', '/mcp', token, body)
@@ -67,7 +67,7 @@ test('place_order without orders:write: 403 that names all that the call needs',
     expect(challenge).toContain('scope="orders:read orders:write"')
     expect(challenge).toContain(`resource_metadata="${shop.base}/.well-known/oauth-protected-resource/mcp"`)
   }
-  expect(shop.orders.all()).toHaveLength(before)
+  expect(await shop.orders.all()).toHaveLength(before)
 })
 
 test('place_order with orders:write, and a wrong order in words', async () => {
@@ -172,6 +172,6 @@ test('the MCP SDK’s client: registers, signs in, reads, and steps up to place 
   expect(asked.at(-1)?.searchParams.get('scope')).toBe('orders:read orders:write')
   await agree(second)
   expect((await client.callTool(order)).isError).not.toBe(true)
-  expect(shop.orders.of('bob').at(-1)).toMatchObject({ product: 'hard-hat', quantity: 4 })
+  expect((await shop.orders.of('bob')).at(-1)).toMatchObject({ product: 'hard-hat', quantity: 4 })
   await client.close()
 })

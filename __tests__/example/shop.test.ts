@@ -182,7 +182,7 @@ describe('GET and POST /api/orders', () => {
     const right = await shop.call('POST', '/api/orders', token, { product: 'teapot', quantity: 2 })
     expect(right.status).toBe(201)
     expect(right.body).toMatchObject({ user: 'alice', product: 'teapot', quantity: 2 })
-    const before = shop.orders.all().length
+    const before = (await shop.orders.all()).length
     for (const wrong of [
       {},
       [],
@@ -204,7 +204,7 @@ describe('GET and POST /api/orders', () => {
     })
     expect(broken.status).toBe(400)
     expect(await broken.json()).toMatchObject({ error: 'invalid_request' })
-    expect(shop.orders.all()).toHaveLength(before)
+    expect(await shop.orders.all()).toHaveLength(before)
   })
 
   test('nobody can order in the name of another user', async () => {

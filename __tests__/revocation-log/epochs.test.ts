@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
+import type { ClientOptions } from '../../lib/index.ts'
 import { expectRefused } from '../refresh-tokens/instances.ts'
 import { recordingStores } from '../support/recording-stores.ts'
 import { basic, CONFIDENTIAL, claimsOf, REDIRECT_URI } from '../support/world.ts'
@@ -11,10 +12,24 @@ afterEach(async () => {
   open = []
 })
 
+/** The confidential client, with refresh tokens of its own. */
+const clientWith = (refreshTokens: NonNullable<ClientOptions['refreshTokens']>): ClientOptions => ({
+  clientId: CONFIDENTIAL.id,
+  clientSecret: CONFIDENTIAL.secret,
+  redirectUris: [REDIRECT_URI],
+  grantTypes: ['authorization_code', 'refresh_token'],
+  refreshTokens,
+})
+
 async function start(...parameters: Parameters<typeof startInstance>): Promise<Instance> {
   const instance = await startInstance(...parameters)
   open.push(instance)
   return instance
+}
+
+async function introspect(world: Instance, token: string): Promise<unknown> {
+  const authorization = basic(CONFIDENTIAL.id, CONFIDENTIAL.secret)
+  return (await world.post(world.endpoint('introspect'), { token }, authorization)).body
 }
 
 describe('an instance that does not know of the epoch yet', () => {
@@ -34,8 +49,10 @@ describe('an instance that does not know of the epoch yet', () => {
       expect((await one.call('/api/a', late.body.access_token)).status).toBe(401)
       await two.tick()
       expect((await two.call('/api/a', late.body.access_token)).status).toBe(401)
-      for (const instance of [one, two])
+      for (const instance of [one, two]) {
+        expect(await introspect(instance, late.body.access_token)).toEqual({ active: false })
         expectRefused(await instance.refresh(late.body.refresh_token), 'invalid_grant')
+      }
     },
   )
 
@@ -50,6 +67,8 @@ describe('an instance that does not know of the epoch yet', () => {
     expect(claimsOf(after.access_token).iat).toBe(claimsOf(before.access_token).iat)
     expect((await world.call('/api/a', before.access_token)).status).toBe(401)
     expect((await world.call('/api/a', after.access_token)).status).toBe(200)
+    expect(await introspect(world, before.access_token)).toEqual({ active: false })
+    expect(await introspect(world, after.access_token)).toMatchObject({ active: true })
     expectRefused(await world.refresh(before.refresh_token), 'invalid_grant')
     expect((await world.refresh(after.refresh_token)).status).toBe(200)
   })
@@ -79,7 +98,7 @@ describe('families from before an epoch', () => {
     'never get another token, up to the end of their lives: $issuance',
     async (policy) => {
       const place = site()
-      const options = { refreshTokens: policy }
+      const options = { clients: [clientWith(policy)] }
       const world = await start(place, options)
       const families = []
       // After the longest token and its margin, after a day, at the very end.
@@ -102,16 +121,10 @@ describe('families from before an epoch', () => {
 
   test('of a client with refresh tokens that live longer than the others’, too', async () => {
     const place = site()
-    const clients = [
-      {
-        clientId: CONFIDENTIAL.id,
-        clientSecret: CONFIDENTIAL.secret,
-        redirectUris: [REDIRECT_URI],
-        grantTypes: ['authorization_code', 'refresh_token'] as const,
-        refreshTokens: { issuance: 'rotate' as const, lifetime: 90 * DAY },
-      },
-    ]
-    const world = await start(place, { clients: clients as never, refreshTokens: { lifetime: DAY } })
+    const world = await start(place, {
+      clients: [clientWith({ issuance: 'rotate', lifetime: 90 * DAY })],
+      refreshTokens: { lifetime: DAY },
+    })
     const { body } = await world.signInAndGetTokens({ scope: 'a' })
     await world.aat.revoke({ subject: 'alice' })
     place.clock.advance(90 * DAY - 1)
@@ -147,14 +160,7 @@ describe('families from before an epoch', () => {
     expect(await world.aat.grants.list({ subject: 'alice' })).toEqual({ grants: [], cursor: undefined })
     const listed = await world.aat.grants.list({ clientId: CONFIDENTIAL.id })
     expect(listed.grants.map(({ subject }) => subject)).toEqual(['bob'])
-    for (const body of bodies) {
-      const answer = await world.post(
-        world.endpoint('introspect'),
-        { token: body.refresh_token },
-        basic(CONFIDENTIAL.id, CONFIDENTIAL.secret),
-      )
-      expect(answer.body).toEqual({ active: false })
-    }
+    for (const body of bodies) expect(await introspect(world, body.refresh_token)).toEqual({ active: false })
     expect((await world.refresh(bob.refresh_token)).status).toBe(200)
     // Use ends it in the store as well.
     expectRefused(await world.refresh(bodies[0].refresh_token), 'invalid_grant')

@@ -1,6 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { requireAat } from '../../lib/index.ts'
-import { basic, CONFIDENTIAL, REDIRECT_URI, type TokenAnswer } from '../support/world.ts'
+import {
+  basic,
+  CONFIDENTIAL,
+  claimsOf,
+  REDIRECT_URI,
+  type TokenAnswer,
+  type WorldOptions,
+} from '../support/world.ts'
 import { type Instance, site, startInstance } from './instances.ts'
 
 let world: Instance
@@ -11,7 +18,7 @@ beforeEach(async () => {
 })
 afterEach(() => world.close())
 
-const lenientRoute: NonNullable<Parameters<typeof startInstance>[2]>['after'] = (app, aat) => {
+const lenientRoute: NonNullable<WorldOptions['after']> = (app, aat) => {
   const resource = `${aat.issuer}/api`
   app.get('/lenient', requireAat(aat, { scope: 'a', resource, whenRevocationStale: 'accept' }), (_, res) => {
     res.json({})
@@ -30,7 +37,7 @@ function cutOff(seconds = 5.001): void {
 
 function expectUnavailable(answer: TokenAnswer): void {
   expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } })
-  expect(answer.headers.get('retry-after')).toBe('1')
+  expect(answer.headers.get('retry-after')).toMatch(/^[1-9]$/)
   expect(answer.headers.get('www-authenticate')).toBeNull()
 }
 
@@ -120,9 +127,7 @@ describe('revocationStaleAfter', () => {
 describe('whenRevocationStale: accept', () => {
   test('goes on with what is known, counts it, and still refuses what it knows to be revoked', async () => {
     const other = (await world.signInAndGetTokens({ scope: 'a' })).body
-    await world.aat.revoke({
-      grantId: (await world.aat.grants.list({ subject: 'alice' })).grants[0]?.grantId ?? '',
-    })
+    await world.aat.revoke({ grantId: String(claimsOf(tokens.access_token).grant_id) })
     expect((await guarded('/lenient')).status).toBe(401)
     expect(world.aat.health().revocations.acceptedStale).toBe(0)
     cutOff()

@@ -184,6 +184,7 @@ export async function sendTo(
   ...[name, ...args]: [string, ...(string | number | Buffer)[]]
 ): Promise<Reply> {
   const client = new Redis({
+    ...QUICK_END,
     host: '127.0.0.1',
     port,
     lazyConnect: true,

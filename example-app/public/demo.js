@@ -6,6 +6,7 @@
  * @property {string} request as text
  * @property {number} status
  * @property {string} response as text
+ * @property {string | undefined} [by] the instance that answered, where there are several
  *
  * @typedef {object} Result what a step shows when it is done
  * @property {Exchange[]} [exchanges]
@@ -21,6 +22,7 @@
  * @property {string} [code]
  * @property {string} [accessToken] the newest one
  * @property {string[]} [refreshTokens] oldest first
+ * @property {string | undefined} [issuedBy] the instance that issued the newest tokens
  *
  * @typedef {object} Tour
  * @property {number} step the index of the step that is next
@@ -30,11 +32,14 @@
  * @typedef {object} Step
  * @property {string} title
  * @property {string} meaning one sentence, shown when it is done
+ * @property {string} [together] what it means where there are several instances
  * @property {(memory: Memory) => Promise<Result>} run
  */
 
 const KEY = 'tour'
 const redirectUri = `${location.origin}/`
+/** Names of the instances behind this address, where there are several; else one that has no name. */
+const instances = (document.getElementById('tour')?.dataset.instances ?? '').split(',')
 
 // ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -64,13 +69,18 @@ const pretty = (/** @type {unknown} */ value) =>
  * Sends a request, and keeps both sides of it for the reader.
  * @param {string} method
  * @param {string} url
- * @param {{ token?: string | undefined, form?: Record<string, string | undefined>, json?: unknown }} [content]
+ * @param {{ token?: string | undefined, form?: Record<string, string | undefined>, json?: unknown, at?: string | undefined }} [content]
+ *   `at`: the instance that shall answer
  */
-async function send(method, url, { token, form, json } = {}) {
+async function send(method, url, { token, form, json, at = '' } = {}) {
   const lines = [`${method} ${new URL(url, location.href).pathname}`]
   const headers = new Headers({ Accept: 'application/json' })
   /** @type {string | URLSearchParams | null} */
   let body = null
+  if (at !== '') {
+    headers.set('X-Instance', at)
+    lines.push(`X-Instance: ${at}`)
+  }
   if (token !== undefined) {
     headers.set('Authorization', `Bearer ${token}`)
     lines.push(`Authorization: Bearer ${short(token)}`)
@@ -92,6 +102,7 @@ async function send(method, url, { token, form, json } = {}) {
   const answer = await fetch(url, { method, headers, body, cache: 'no-store' })
   const text = await answer.text()
   const challenge = answer.headers.get('WWW-Authenticate') ?? ''
+  const by = answer.headers.get('X-Instance') ?? undefined
   /** @type {any} */
   let data
   try {
@@ -103,12 +114,40 @@ async function send(method, url, { token, form, json } = {}) {
   const exchange = {
     request: lines.join('\n'),
     status: answer.status,
+    by,
     response:
       (challenge === '' ? '' : `WWW-Authenticate: ${challenge}\n\n`) +
       (data === undefined ? text.slice(0, 300) : pretty(data)),
   }
-  return { status: answer.status, data, challenge, exchange }
+  return { status: answer.status, data, challenge, by, exchange }
 }
+
+/** @typedef {Awaited<ReturnType<typeof send>>} Answer */
+
+/**
+ * Asks each instance, again where it does not know yet what another one did (a second at most). Alone: asks once.
+ * @param {(instance: string) => Promise<Answer>} ask
+ * @param {(answer: Answer) => boolean} isSo
+ */
+async function atEach(ask, isSo) {
+  const answers = []
+  for (const instance of instances) {
+    const began = Date.now()
+    let answer = await ask(instance)
+    while (instances.length > 1 && !isSo(answer) && Date.now() - began < 3000) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      answer = await ask(instance)
+    }
+    answers.push(answer)
+  }
+  return {
+    all: answers.every(isSo),
+    exchanges: answers.map(({ exchange }) => exchange),
+  }
+}
+
+/** @param {string | undefined} instance */
+const another = (instance = '') => instances[(instances.indexOf(instance) + 1) % instances.length]
 
 /**
  * The tour goes on only where the server did what it says: anything else is shown as a failure.
@@ -159,18 +198,23 @@ function decode(token = '') {
   return { header, claims }
 }
 
+/** @param {{ keys?: { kid: string, state: string }[] } | undefined} ring */
+const activeKid = (ring) => ring?.keys?.find(({ state }) => state === 'active')?.kid
+
 /** @param {Memory} memory */
-function refresh({ server, clientId, refreshTokens }, which = -1) {
+function refresh({ server, clientId, refreshTokens, issuedBy }, which = -1) {
   return send('POST', server?.token_endpoint, {
+    at: another(issuedBy),
     form: { grant_type: 'refresh_token', refresh_token: refreshTokens?.at(which), client_id: clientId },
   })
 }
 
 /**
  * @param {Memory} memory
- * @param {{ data: any }} answer
+ * @param {{ data: any, by: string | undefined }} answer
  */
-function keepTokens(memory, { data }) {
+function keepTokens(memory, { data, by }) {
+  memory.issuedBy = by
   memory.accessToken = data.access_token
   memory.refreshTokens = [...(memory.refreshTokens ?? []), data.refresh_token]
 }
@@ -295,7 +339,7 @@ const steps = [
     meaning:
       'The code alone is worth nothing: it was exchanged together with the PKCE verifier that only this page knows, so a stolen code is useless.',
     async run(memory) {
-      const { status, data, exchange } = await send('POST', memory.server?.token_endpoint, {
+      const { status, data, by, exchange } = await send('POST', memory.server?.token_endpoint, {
         form: {
           grant_type: 'authorization_code',
           code: memory.code,
@@ -306,7 +350,7 @@ const steps = [
         },
       })
       expect(status === 200, 'The code should have been exchanged.', [exchange])
-      keepTokens(memory, { data })
+      keepTokens(memory, { data, by })
       return { exchanges: [exchange] }
     },
   },
@@ -314,9 +358,16 @@ const steps = [
     title: 'Look into the access token',
     meaning:
       'The token says all that an API must know, and is signed: the API verifies it without asking anybody.',
-    async run({ accessToken }) {
+    together: 'Every instance publishes the same keys, so it does not matter which one signed.',
+    async run({ accessToken, server }) {
       const { header, claims } = decode(accessToken)
+      const has = (/** @type {Answer} */ { data }) =>
+        data?.keys?.some((/** @type {{ kid: string }} */ { kid }) => kid === header.kid)
+      const published =
+        instances.length > 1 ? await atEach((at) => send('GET', server?.jwks_uri, { at }), has) : undefined
+      expect(published?.all !== false, 'Every instance should publish the key.', published?.exchanges)
       return {
+        exchanges: published?.exchanges ?? [],
         claims: [
           { title: 'Header', entries: explained(header) },
           { title: 'Claims', entries: explained(claims) },
@@ -327,10 +378,14 @@ const steps = [
   {
     title: 'Read the orders',
     meaning: 'The same orders as on the shop’s own page, because the token says whose they are.',
+    together: 'One instance issued the token, and each accepts it without asking anybody.',
     async run({ accessToken }) {
-      const { status, exchange } = await send('GET', '/api/orders', { token: accessToken })
-      expect(status === 200, 'The token should be good for reading.', [exchange])
-      return { exchanges: [exchange] }
+      const { all, exchanges } = await atEach(
+        (at) => send('GET', '/api/orders', { token: accessToken, at }),
+        ({ status }) => status === 200,
+      )
+      expect(all, 'The token should be good for reading.', exchanges)
+      return { exchanges }
     },
   },
   {
@@ -351,6 +406,7 @@ const steps = [
   {
     title: 'Refresh',
     meaning: 'A new access token, and a new refresh token with it: the one before is spent from now on.',
+    together: 'One instance issued the tokens, another refreshed them, and a third takes the new one.',
     async run(memory) {
       const answer = await refresh(memory)
       expect(answer.status === 200, 'The refresh token should be good.', [answer.exchange])
@@ -358,23 +414,41 @@ const steps = [
         answer.exchange,
       ])
       keepTokens(memory, answer)
-      return { exchanges: [answer.exchange] }
+      const exchanges = [answer.exchange]
+      if (instances.length > 1) {
+        const third = another(answer.by)
+        const call = await send('GET', '/api/orders', { token: memory.accessToken, at: third })
+        exchanges.push(call.exchange)
+        expect(call.status === 200, 'The new token should be good elsewhere.', exchanges)
+      }
+      return { exchanges }
     },
   },
   {
     title: 'Rotate the signing key',
     meaning:
       'The old token still works, since its key stays published until the last token of it has ended; the new token has the new key’s kid. Nobody was signed out, nothing was restarted.',
+    together: 'One instance was told to; the others read it in Redis within a second.',
     async run(memory) {
       const before = memory.accessToken
       const rotation = await send('POST', '/demo/rotate')
       expect(rotation.status === 200, 'Rotating needs you to be signed in to the shop here.', [
         rotation.exchange,
       ])
+      const exchanges = [rotation.exchange]
+      if (instances.length > 1) {
+        const rotated = await atEach(
+          (at) => send('GET', '/demo/ring', { at }),
+          ({ data }) => activeKid(data) === activeKid(rotation.data),
+        )
+        exchanges.push(...rotated.exchanges)
+        expect(rotated.all, 'Every instance should sign with the new key.', exchanges)
+      }
       const call = await send('GET', '/api/orders', { token: before })
-      expect(call.status === 200, 'The old token should still be good.', [rotation.exchange, call.exchange])
+      exchanges.push(call.exchange)
+      expect(call.status === 200, 'The old token should still be good.', exchanges)
       const answer = await refresh(memory)
-      const exchanges = [rotation.exchange, call.exchange, answer.exchange]
+      exchanges.push(answer.exchange)
       expect(answer.status === 200, 'The refresh token should be good.', exchanges)
       keepTokens(memory, answer)
       const [oldKid, newKid] = [before, memory.accessToken].map((token) => String(decode(token).header.kid))
@@ -413,11 +487,15 @@ const steps = [
     title: 'And the thief is out',
     meaning:
       'The newest access token has minutes to live, and is refused at once all the same; so is the newest refresh token. Only the user can begin again, by signing in.',
+    together: 'The instance that caught the thief told the others through Redis.',
     async run(memory) {
-      const call = await send('GET', '/api/orders', { token: memory.accessToken })
+      const calls = await atEach(
+        (at) => send('GET', '/api/orders', { token: memory.accessToken, at }),
+        ({ status }) => status === 401,
+      )
       const again = await refresh(memory)
-      const exchanges = [call.exchange, again.exchange]
-      expect(call.status === 401, 'The access token should be revoked.', exchanges)
+      const exchanges = [...calls.exchanges, again.exchange]
+      expect(calls.all, 'The access token should be revoked.', exchanges)
       expect(again.status === 400, 'The refresh token should be dead.', exchanges)
       return { exchanges }
     },
@@ -475,7 +553,7 @@ function show(index, state, ...content) {
  * @param {Exchange[]} exchanges
  */
 function shownExchanges(index, exchanges) {
-  return exchanges.map(({ request, status, response }, count) => {
+  return exchanges.map(({ request, status, response, by }, count) => {
     const name = `of step ${index + 1}${exchanges.length > 1 ? `, ${count + 1}` : ''}`
     const block = (/** @type {string} */ text, /** @type {string} */ label) =>
       element('pre', { tabindex: '0', role: 'group', 'aria-label': `${label} ${name}` }, text)
@@ -491,6 +569,7 @@ function shownExchanges(index, exchanges) {
           {},
           'Response',
           element('span', { class: `code ${status < 400 ? 'ok' : 'no'}` }, String(status)),
+          ...(by === undefined ? [] : [element('span', { class: 'by' }, `from instance ${by}`)]),
         ),
         block(response, 'Response'),
       ),
@@ -529,7 +608,9 @@ function shownResult(index, { exchanges = [], claims = [] }) {
  * @param {Result} result
  */
 function showDone(index, result) {
-  show(index, 'done', element('p', {}, steps[index]?.meaning ?? ''), ...shownResult(index, result))
+  const { meaning = '', together } = steps[index] ?? {}
+  const said = together !== undefined && instances.length > 1 ? `${meaning} ${together}` : meaning
+  show(index, 'done', element('p', {}, said), ...shownResult(index, result))
 }
 
 /** @param {string} text */

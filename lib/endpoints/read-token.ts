@@ -20,6 +20,14 @@ export async function readOwnAccessToken(
   }))
   if (verified === undefined) return undefined
   const { claims, kid } = verified
-  const { jti, grant_id: grantId, client_id: clientId, sub: subject, iat: issuedAt } = claims
-  return revocations.covers({ jti, grantId, clientId, subject, kid, issuedAt }) ? undefined : claims
+  const isRevoked = revocations.covers({
+    jti: claims.jti,
+    grantId: claims.grant_id,
+    clientId: claims.client_id,
+    subject: claims.sub,
+    kid,
+    issuedAt: claims.iat,
+    grantedAt: claims.grant_iat,
+  })
+  return isRevoked ? undefined : claims
 }

@@ -26,7 +26,7 @@ export function withLocalFallback(store: Store): Store {
   const local = new MemoryStore()
   return {
     init(options: Options) {
-      store.init?.(options)
+      void store.init?.(options)
       local.init(options)
     },
     async increment(key) {

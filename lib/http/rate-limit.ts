@@ -90,7 +90,7 @@ export function limitFailures(name: string, settings: false | Settings, parts: P
   const { windowSeconds, limit } = settings
   const isOurs = settings.store === undefined
   const local = settings.store === undefined ? new MemoryStore() : withLocalFallback(settings.store)
-  local.init?.({ windowMs: windowSeconds * 1000 } as Options)
+  void local.init?.({ windowMs: windowSeconds * 1000 } as Options)
   const shared = sharedStore(parts.stores.counters, name, windowSeconds, parts.clock)
   /** Sources that failed too often at all instances together, until when (ms). */
   const refusedUntil = new Map<string, number>()

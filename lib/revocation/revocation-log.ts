@@ -28,6 +28,8 @@ export interface RevocationLogOptions {
 
 /** A minute over the longest life, for what was being signed at this moment and for clocks that differ. */
 const MARGIN = 60
+/** Seconds that an epoch is kept at the least: families of before may live longer by another instance's settings, or next week's. */
+const EPOCH_LIFE = 90 * 86_400
 
 /**
  * The revocation log: all revocations that still matter, in memory, so that the guard asks nobody; shared through the
@@ -46,8 +48,8 @@ export function createRevocationLog({
   const known = createKnownRevocations(clock)
   const learners = new Set<(entry: RevocationEntry) => void>()
   let place: Place = BEGINNING
-  let pulling: Promise<void> | undefined
-  let again = false
+  let reading: Promise<void> | undefined
+  let queued: Promise<void> | undefined
   /** When the last read that succeeded was begun. */
   let readAt: number | undefined
   let failedAt = Number.NEGATIVE_INFINITY
@@ -99,25 +101,28 @@ export function createRevocationLog({
     place = from
   }
 
-  async function pull(): Promise<void> {
-    if (pulling !== undefined) {
-      again = true
-      return pulling
-    }
-    pulling = (async () => {
-      try {
-        do {
-          again = false
-          await read()
-        } while (again)
-      } catch (error) {
+  function readOnce(): Promise<void> {
+    reading = read()
+      .catch((error: unknown) => {
         failedAt = monotonic()
         throw error
-      } finally {
-        pulling = undefined
-      }
-    })()
-    return pulling
+      })
+      .finally(() => {
+        reading = undefined
+      })
+    return reading
+  }
+
+  /** A read that begins after the call: the one under way may have passed what there is to see. Calls share it. */
+  function pull(): Promise<void> {
+    if (reading === undefined) return readOnce()
+    queued ??= reading
+      .catch(() => undefined)
+      .then(() => {
+        queued = undefined
+        return readOnce()
+      })
+    return queued
   }
 
   const unsubscribe = store.subscribe(() => void pull().catch(() => undefined))
@@ -160,7 +165,7 @@ export function createRevocationLog({
       // Said before, and once is enough: nothing new is issued under these, and a client could say it for ever.
       if (!isEpoch && known.holds(kind, id)) return
       // An epoch ends families too, at their next use: each of them is used, or over, before the entry is forgotten.
-      const life = isEpoch ? Math.max(longestToken, longestRefresh) : longestToken
+      const life = isEpoch ? Math.max(EPOCH_LIFE, longestToken, longestRefresh) : longestToken
       const end = Math.max(until, now + life) + MARGIN
       const entry: RevocationEntry = {
         kind,

@@ -1,7 +1,8 @@
 import type { Sha256 } from '../protocol/digest.ts'
-import type { SigningAlgorithm } from '../protocol/jwa.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { GrantStore, RefreshPolicy } from './grant-store.ts'
+import type { RevocationStore } from './revocation-store.ts'
+import type { RingStore } from './ring-store.ts'
 
 export type {
   CodeOutcome,
@@ -23,6 +24,14 @@ export type {
   RefreshRefusal,
   RefreshRequest,
 } from './grant-store.ts'
+export {
+  BEGINNING,
+  type Place,
+  type RevocationEntry,
+  type RevocationNews,
+  type RevocationStore,
+} from './revocation-store.ts'
+export type { KeyRecord, RingState, RingStore, SealedKey } from './ring-store.ts'
 
 /**
  * The ports: what the authorization server asks of storage. A verb is one atomic state transition and never
@@ -42,8 +51,17 @@ export interface Stores {
   readonly counters: CounterStore
   /** Looks at the store itself: can it be reached, is it set up as it must be? Absent: nothing to look at. */
   check?(): Promise<readonly StoreFinding[]>
+  /** Says that this instance is there and how it is set up; tells of all that were lately. Absent: there are no others. */
+  announce?(self: Instance): Promise<readonly Instance[]>
   /** Lets go of connections and timers; called by `aat.close()`. */
   close?(): Promise<void>
+}
+
+/** An instance of the app. */
+export interface Instance {
+  readonly id: string
+  /** A hash of the settings on which instances have to agree. */
+  readonly settings: Sha256
 }
 
 /** Something about the store that an operator should know. */
@@ -146,91 +164,6 @@ export type Consent = ReadonlyMap<string, ReadonlySet<string>>
 export interface ReplayStore {
   /** Claims a key once until the given time: of any number of claimants one is `fresh`. */
   claim(key: Sha256, expiresAt: NumericDate): Promise<'fresh' | 'seen'>
-}
-
-// ── revocations ────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** `client` and `subject` end what was issued up to `notAfter` (an epoch, whatever the number of tokens); the others name one thing. */
-export interface RevocationEntry {
-  readonly kind: 'jti' | 'grant' | 'client' | 'subject' | 'kid'
-  readonly id: string
-  /** For `client` and `subject`: tokens issued at or before this moment are revoked. */
-  readonly notAfter?: NumericDate
-  /** The entry matters until then: no token that it covers lives longer. */
-  readonly until: NumericDate
-}
-
-/** A place in a history: its revision, and what tells it from the same revision of another history (a restored backup's). */
-export interface Place {
-  /** 0: nothing was written yet. */
-  readonly revision: number
-  readonly tip: string
-}
-
-/** Where every history begins. */
-export const BEGINNING: Place = { revision: 0, tip: '' }
-
-export interface RevocationNews {
-  /** The place that the entries lead to. */
-  readonly place: Place
-  /** The known place is one of this history. Where not, the entries are all there are, from the beginning. */
-  readonly proven: boolean
-  /** Newer than the known place and still mattering, oldest first; at most 1,000. */
-  readonly entries: readonly RevocationEntry[]
-  /** There are more: ask again from the new place. */
-  readonly more: boolean
-}
-
-export interface RevocationStore {
-  /** Adds an entry and returns the log's new revision. */
-  append(entry: RevocationEntry): Promise<number>
-  since(known: Place): Promise<RevocationNews>
-  /** A hint that there is something newer; returns a function that ends it. */
-  subscribe(listener: () => void): () => void
-}
-
-// ── the key ring ───────────────────────────────────────────────────────────────────────────────────────────────
-
-export interface SealedKey {
-  /** Which secret wraps the data key. */
-  readonly secretId: string
-  /** iv 12 | ciphertext 32 | tag 16 of the data key, base64url. */
-  readonly wrappedKey: string
-  /** iv 12 | ciphertext | tag 16 of the private key (PKCS#8 DER), base64url. */
-  readonly ciphertext: string
-}
-
-export interface KeyRecord {
-  /** RFC 7638 thumbprint. */
-  readonly kid: string
-  readonly alg: SigningAlgorithm
-  readonly publicJwk: Record<string, string>
-  readonly createdAt: NumericDate
-  readonly activatesAt: NumericDate
-  readonly signsUntil: NumericDate
-  readonly removedAt: NumericDate
-  /** Absent once the key no longer signs. */
-  readonly sealed?: SealedKey
-  /** A revoked key stays as a tombstone until `removedAt`, so that no instance brings it back. */
-  readonly revokedAt?: NumericDate
-  /** HMAC over all of the above but the sealed key: whoever can write to the store cannot inject or change a record. */
-  readonly proof: { readonly secretId: string; readonly tag: string }
-}
-
-export interface RingState extends Place {
-  /** Whose ring it is; absent where there is none yet. */
-  readonly issuer: string | undefined
-  readonly keys: readonly KeyRecord[]
-}
-
-export interface RingStore {
-  /** @param known answer `unchanged` where that is still the ring */
-  read(known?: Place): Promise<RingState | 'unchanged'>
-  /** Replaces the ring where it is still the expected one. */
-  compareAndSet(
-    expected: Place,
-    next: { readonly issuer: string; readonly keys: readonly KeyRecord[] },
-  ): Promise<{ readonly outcome: 'written'; readonly place: Place } | { readonly outcome: 'conflict' }>
 }
 
 // ── counters ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -29,6 +29,7 @@ export function keysOf(prefix: string) {
     log: { entries: `${prefix}{log}:e`, ends: `${prefix}{log}:u`, place: `${prefix}{log}:r` },
     /** The channel of hints; a name, not a key. */
     hints: `${prefix}{log}:h`,
+    instances: `${prefix}{ring}:i`,
     probe: `${prefix}{probe}:p`,
   }
 }

@@ -9,6 +9,7 @@ import { redisConsents } from './consents.ts'
 import { redisCounters } from './counters.ts'
 import { redisGrants } from './grants.ts'
 import { createHints } from './hints.ts'
+import { redisInstances } from './instances.ts'
 import { keysOf } from './keys.ts'
 import { redisReplays } from './replays.ts'
 import { redisRequests } from './requests.ts'
@@ -94,6 +95,7 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
         deadline,
         hasServerClock: clock === undefined,
       }),
+    announce: redisInstances(runner, keys),
     async close() {
       hints.close()
       await runner.drained()

@@ -1,0 +1,61 @@
+import type { ClientRegistry } from './clients/client-registry.ts'
+import type { Aat } from './http/aat.ts'
+import type { RevocationLog } from './revocation/revocation-log.ts'
+import type { RevokeAll } from './revoke.ts'
+import type { FamilyQuery, Stores } from './stores/ports.ts'
+
+interface OperationsOptions {
+  readonly stores: Stores
+  readonly registry: ClientRegistry
+  readonly revocations: RevocationLog
+  readonly revokeAll: RevokeAll
+}
+
+/** `aat.clients` and `aat.grants`: what operators and users' own pages look at. */
+export function createOperations({
+  stores,
+  registry,
+  revocations,
+  revokeAll,
+}: OperationsOptions): Pick<Aat, 'clients' | 'grants'> {
+  return {
+    clients: Object.freeze({
+      async get(clientId: string) {
+        const client = await registry.find(clientId)
+        return (
+          client && {
+            clientId: client.id,
+            name: client.name,
+            origin: client.origin,
+            redirectUris: client.redirectUris,
+            grantTypes: client.grantTypes,
+            createdAt: client.createdAt,
+          }
+        )
+      },
+      async delete(clientId: string) {
+        const outcome = await registry.delete(clientId)
+        // Also where it was deleted before: that call may have failed half-way.
+        if (outcome !== 'configured') await revokeAll('clientId', clientId, 'client deletion', true)
+        return outcome
+      },
+    }),
+    grants: Object.freeze({
+      async list(query: FamilyQuery) {
+        const { families, cursor } = await stores.grants.listFamilies(query)
+        // One epoch ends any number of them; each is gone from the store at its next use.
+        const living = families.filter(({ grant }) => !revocations.coversGrant(grant))
+        const summaries = living.map(({ grant, openedAt, lastUsedAt }) => ({
+          grantId: grant.id,
+          clientId: grant.clientId,
+          subject: grant.subject,
+          scope: grant.scope,
+          resources: grant.resources,
+          openedAt,
+          lastUsedAt,
+        }))
+        return { grants: summaries, cursor }
+      },
+    }),
+  }
+}

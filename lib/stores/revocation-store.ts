@@ -1,0 +1,40 @@
+import type { NumericDate } from '../protocol/time.ts'
+
+/** `client` and `subject` end what was issued up to `notAfter` (an epoch, whatever the number of tokens); the others name one thing. */
+export interface RevocationEntry {
+  readonly kind: 'jti' | 'grant' | 'client' | 'subject' | 'kid'
+  readonly id: string
+  /** For `client` and `subject`: tokens issued at or before this moment are revoked. */
+  readonly notAfter?: NumericDate
+  /** The entry matters until then: no token that it covers lives longer. */
+  readonly until: NumericDate
+}
+
+/** A place in a history: its revision, and what tells it from the same revision of another history (a restored backup's). */
+export interface Place {
+  /** 0: nothing was written yet. */
+  readonly revision: number
+  readonly tip: string
+}
+
+/** Where every history begins. */
+export const BEGINNING: Place = { revision: 0, tip: '' }
+
+export interface RevocationNews {
+  /** The place that the entries lead to. */
+  readonly place: Place
+  /** The known place is one of this history. Where not, the entries are all there are, from the beginning. */
+  readonly proven: boolean
+  /** Newer than the known place and still mattering, oldest first; at most 1,000. */
+  readonly entries: readonly RevocationEntry[]
+  /** There are more: ask again from the new place. */
+  readonly more: boolean
+}
+
+export interface RevocationStore {
+  /** Adds an entry and returns the log's new revision. */
+  append(entry: RevocationEntry): Promise<number>
+  since(known: Place): Promise<RevocationNews>
+  /** A hint that there is something newer; returns a function that ends it. */
+  subscribe(listener: () => void): () => void
+}
