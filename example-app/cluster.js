@@ -52,8 +52,7 @@ ${instances.map(({ name, pid, url }) => `  Instance ${name}   pid ${pid}   ${url
 
 Open it and run the tour: it says which instance answered. Or, from another terminal:
 
-${tries.map(([command = '', what]) => `  ${command.padEnd(58)} # ${what}`).join('
-')}
+${tries.map(([command = '', what]) => `  ${command.padEnd(58)} # ${what}`).join('\n')}
 
 Ctrl-C stops everything.
 `)

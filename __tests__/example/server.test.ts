@@ -1,53 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
-import { afterEach, beforeAll, expect, jest, test } from '@jest/globals'
+import { expect, jest, test } from '@jest/globals'
+import { server } from './run-example.ts'
 
 jest.setTimeout(60_000)
-
-const root = join(import.meta.dirname, '../..')
-const children = new Set<ChildProcess>()
-
-function run(script: string[], settings: Record<string, string> = {}) {
-  const { PATH = '' } = process.env
-  const child = spawn(process.execPath, script, { cwd: root, env: { PATH, ...settings }, stdio: 'pipe' })
-  children.add(child)
-  const output = { out: '', err: '' }
-  child.stdout.on('data', (chunk) => {
-    output.out += chunk
-  })
-  child.stderr.on('data', (chunk) => {
-    output.err += chunk
-  })
-  const exit = once(child, 'exit').then(([code, signal]) => ({ code, signal, ...output }))
-  /** The URL that the server prints. */
-  const url = (async () => {
-    for await (const _ of child.stdout) {
-      const match = /^Listening on (http:\/\/\S+)/m.exec(output.out)
-      if (match?.[1] !== undefined) return match[1]
-    }
-    throw new Error(`no URL, but: ${output.out}${output.err}`)
-  })()
-  url.catch(() => undefined)
-  return { child, exit, url }
-}
-
-const server = (settings?: Record<string, string>) => run(['example-app/server.js'], settings)
-
-// The example imports the package by its own exports, so it runs on what was built.
-beforeAll(async () => {
-  if (existsSync(join(root, 'dist/index.js'))) return
-  const { code, out, err } = await run(['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json']).exit
-  if (code !== 0) throw new Error(`the build failed:\n${out}${err}`)
-}, 120_000)
-
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL')
-  children.clear()
-})
 
 test.each(['SIGTERM', 'SIGINT'] as const)(
   'prints its URL, serves, and exits with 0 on %s',
@@ -63,6 +20,13 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
   },
 )
 
+test('probes: alive, and ready by the health of express-aat', async () => {
+  const base = await server({ PORT: '0' }).url
+  const [live, ready] = await Promise.all([fetch(`${base}/live`), fetch(`${base}/ready`)])
+  expect([live.status, ready.status]).toEqual([200, 200])
+  expect(await ready.json()).toMatchObject({ ready: true, problems: [], keys: { canSign: true } })
+})
+
 test('takes issuer and secret from the environment', async () => {
   const { url } = server({ PORT: '0', ISSUER: 'https://shop.example.com/', AAT_SECRET: 'a'.repeat(40) })
   const metadata = await (await fetch(`${await url}/.well-known/oauth-authorization-server`)).json()
@@ -70,7 +34,8 @@ test('takes issuer and secret from the environment', async () => {
 })
 
 test.each([
-  ['REDIS_URL', { REDIS_URL: 'redis://127.0.0.1:6379' }, /^REDIS_URL is set, .*next release.*\n$/],
+  ['a Redis that is not there', { REDIS_URL: 'redis://127.0.0.1:1' }, /\nRedis cannot be reached .*\n$/],
+  ['an address of Redis that is none', { REDIS_CLUSTER: 'a:b:c' }, /^The address of Redis .*\n$/],
   ['a short AAT_SECRET', { AAT_SECRET: 'short' }, /secrets\[0\].*32/],
   ['an ISSUER with a path', { ISSUER: 'https://shop.example.com/auth' }, /^ISSUER must be .*\n$/],
   ['a PORT that is none', { PORT: 'http' }, /^PORT must be .*\n$/],

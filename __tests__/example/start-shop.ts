@@ -11,7 +11,21 @@ export async function startShop(settings: { demo?: boolean; backendSecret?: stri
   const { app, aat, orders } = createShop({ issuer: base, ...settings })
   server.on('request', app)
   await aat.ready()
+  return {
+    ...shopAt(base, settings.backendSecret),
+    aat,
+    orders,
+    async close() {
+      await aat.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+export type Shop = Awaited<ReturnType<typeof startShop>>
 
+/** What users and clients do with a shop that runs somewhere. */
+export function shopAt(base: string, backendSecret = DEMO_BACKEND_SECRET) {
   async function post(path: string, form: Record<string, string>, headers: Record<string, string> = {}) {
     return readAnswer(
       await fetch(base + path, {
@@ -23,11 +37,18 @@ export async function startShop(settings: { demo?: boolean; backendSecret?: stri
     )
   }
 
-  async function call(method: string, path: string, token?: string, json?: unknown): Promise<TokenAnswer> {
+  async function call(
+    method: string,
+    path: string,
+    token?: string,
+    json?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<TokenAnswer> {
     return readAnswer(
       await fetch(base + path, {
         method,
         headers: {
+          ...headers,
           ...(token !== undefined && { Authorization: `Bearer ${token}` }),
           ...(json !== undefined && { 'Content-Type': 'application/json' }),
           Accept: 'application/json, text/event-stream',
@@ -71,13 +92,14 @@ export async function startShop(settings: { demo?: boolean; backendSecret?: stri
     })
   }
 
-  /** An access token of a user's, by registration, sign-in and consent. */
-  async function tokenOf(
+  /** The tokens of a user's, by registration, sign-in and consent. */
+  async function tokensOf(
     username: string,
     password: string,
     scope: string,
     resource = `${base}/api`,
-  ): Promise<string> {
+    headers: Record<string, string> = {},
+  ) {
     const redirectUri = 'http://127.0.0.1/callback'
     const clientId = await register(redirectUri)
     const { verifier, challenge } = pkce()
@@ -93,33 +115,37 @@ export async function startShop(settings: { demo?: boolean; backendSecret?: stri
     const page = await browser.follow(await browser.get(url))
     const answer = await browser.submitConsent(page, { decision: 'allow' })
     const code = new URL(answer.headers.get('location') ?? '').searchParams.get('code') ?? ''
-    const { body } = await post('/oauth/token', {
-      grant_type: 'authorization_code',
-      code,
-      code_verifier: verifier,
-      redirect_uri: redirectUri,
-      client_id: clientId,
-      resource,
-    })
-    return body.access_token
+    const tokens = await post(
+      '/oauth/token',
+      {
+        grant_type: 'authorization_code',
+        code,
+        code_verifier: verifier,
+        redirect_uri: redirectUri,
+        client_id: clientId,
+        resource,
+      },
+      headers,
+    )
+    return { ...tokens, clientId, browser }
   }
+
+  const refresh = (clientId: string, token: string, headers: Record<string, string> = {}) =>
+    post('/oauth/token', { grant_type: 'refresh_token', refresh_token: token, client_id: clientId }, headers)
 
   return {
     base,
-    aat,
-    orders,
     post,
     call,
     register,
     authorizeUrl,
     signIn,
-    tokenOf,
-    backend: basic('shop-backend', settings.backendSecret ?? DEMO_BACKEND_SECRET),
-    async close() {
-      await aat.close()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+    tokensOf,
+    refresh,
+    /** Just the access token. */
+    async tokenOf(...parameters: Parameters<typeof tokensOf>): Promise<string> {
+      return (await tokensOf(...parameters)).body.access_token
     },
+    backend: basic('shop-backend', backendSecret),
   }
 }
-export type Shop = Awaited<ReturnType<typeof startShop>>

@@ -67,7 +67,8 @@ export class GrantLedger {
     const { code, grant } = this
     if (request.codeHash !== code.codeHash) return { outcome: 'unknown' }
     if (request.clientId !== grant.clientId) return { outcome: 'foreign', grant }
-    if (this.#first?.nonce === request.nonce) return { outcome: 'redeemed', grant, limits: this.#first.limits }
+    if (this.#first?.nonce === request.nonce)
+      return { outcome: 'redeemed', grant, limits: this.#first.limits }
     if (this.#code === 'used') {
       if (this.family !== undefined) this.family.ended ??= 'code_reused'
       return { outcome: 'reused', grant }
@@ -201,8 +202,8 @@ function refusalOf(
   { scope: granted, resources }: Grant,
   asked: { scope?: readonly string[]; resource?: string; obtainable: Obtainable },
 ): 'scope_exceeded' | 'resource_exceeded' | 'nothing_left' | undefined {
-  if (!new Set(asked.scope).isSubsetOf(new Set(granted))) return 'scope_exceeded'
+  if (asked.scope?.some((token) => !granted.includes(token))) return 'scope_exceeded'
   if (asked.resource !== undefined && !resources.includes(asked.resource)) return 'resource_exceeded'
   const left = asked.obtainable.get(asked.resource ?? (resources[0] as string)) ?? new Set()
-  return new Set(asked.scope ?? granted).isDisjointFrom(left) ? 'nothing_left' : undefined
+  return (asked.scope ?? granted).every((token) => !left.has(token)) ? 'nothing_left' : undefined
 }

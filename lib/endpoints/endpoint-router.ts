@@ -1,7 +1,7 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express'
 import type { AatParts, EndpointName } from '../http/aat.ts'
 import { handleCors } from '../http/headers.ts'
-import { jsonErrors, sendMethodNotAllowed, sendNotFound } from '../http/responder.ts'
+import { isOnClosingConnection, jsonErrors, sendMethodNotAllowed, sendNotFound } from '../http/responder.ts'
 
 interface JsonEndpoint {
   readonly name: EndpointName
@@ -23,28 +23,21 @@ export function jsonEndpoint(
   parts.mounted.add(name)
   const router = Router()
   const checkMount = warnOfOtherMount(parts, name)
-  router.use(
-    (req, res, next) => {
-      checkMount(req)
-      if (req.path !== '/' && req.path !== '') return sendNotFound(req, res)
-      if (
-        handleCors(req, res, {
-          origins: parts.corsOrigins,
-          methods: `${allow}, OPTIONS`,
-          headers: corsHeaders,
-        })
-      )
-        return
-      if (req.method !== allow) return sendMethodNotAllowed(req, res, allow)
-      next()
-    },
-    ...before,
-  )
+  const cors = { origins: parts.corsOrigins, methods: `${allow}, OPTIONS`, headers: corsHeaders }
   const onError = jsonErrors(name, parts)
+  // Not by `next`: to Express, `undefined` and 'router' are no errors, and a hook may throw anything.
+  const answer: RequestHandler = (req, res, next) =>
+    void handle(req, res).catch((thrown: unknown) => onError(thrown, req, res, next))
   router.use((req, res, next) => {
-    // Not by `next`: to Express, `undefined` and 'router' are no errors, and a hook may throw anything.
-    handle(req, res).catch((thrown: unknown) => onError(thrown, req, res, next))
+    if (isOnClosingConnection(req)) return void req.destroy()
+    checkMount(req)
+    if (req.path !== '/' && req.path !== '') return sendNotFound(req, res)
+    if (handleCors(req, res, cors)) return
+    if (req.method !== allow) return sendMethodNotAllowed(req, res, allow)
+    // Each layer of a router costs every request something.
+    return before.length === 0 ? answer(req, res, next) : next()
   })
+  if (before.length > 0) router.use(...before, answer)
   router.use(onError)
   return router
 }

@@ -1,4 +1,4 @@
-import { Router } from 'express'
+import { type RequestHandler, Router } from 'express'
 import { assertionAlgorithms } from '../clients/client-assertion.ts'
 import { authenticationMethods } from '../clients/client-credentials.ts'
 import { type Aat, type AatParts, type EndpointName, partsOf } from '../http/aat.ts'
@@ -12,7 +12,7 @@ import { wellKnownUrl } from '../protocol/resource-uri.ts'
  * for issuers with a path too), protected resource metadata (RFC 9728) for each resource on the issuer's origin, and the JWK
  * Set. Only endpoints that the app has made are advertised.
  */
-export function wellKnown(aat: Aat): Router {
+export function wellKnown(aat: Aat): RequestHandler {
   const parts = partsOf(aat, 'wellKnown')
   parts.mounted.add('jwks')
   const { origin, pathname } = new URL(parts.issuer)
@@ -34,7 +34,12 @@ export function wellKnown(aat: Aat): Router {
   }
   const router = Router()
   router.use(serveDocuments(documents), jsonErrors('wellKnown', parts))
-  return router
+  const jwksPath = new URL(parts.endpoints.jwks).pathname
+  // Every request of the app comes by here, and a router costs each of them something.
+  return (req, res, next) =>
+    /\/\.well-known\//i.test(req.originalUrl) || req.originalUrl.includes(jwksPath)
+      ? router(req, res, next)
+      : next()
 }
 
 function serverMetadataOf({ issuer, endpoints, mounted, grantTypes, resources }: AatParts): Document {

@@ -28,7 +28,11 @@ export interface CorsRules {
  * @returns true where the request was a preflight and is answered
  */
 export function handleCors(req: Request, res: Response, { origins, methods, headers }: CorsRules): boolean {
-  if (origins !== '*') res.vary('Origin')
+  if (origins !== '*') {
+    // By hand where nothing varies yet, which is what most requests find.
+    if (res.hasHeader('Vary')) res.vary('Origin')
+    else res.setHeader('Vary', 'Origin')
+  }
   const origin = req.headers.origin
   const allowed = origin !== undefined && origin !== 'null' && (origins === '*' || origins.includes(origin))
   if (allowed) {

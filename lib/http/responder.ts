@@ -47,6 +47,14 @@ export function toOAuthError(error: unknown, where: string, { emit, random }: Fa
   })
 }
 
+/** Connections that were told to close; what the parser had read already is still handed on as requests. */
+const closing = new WeakSet<object>()
+
+/** Does the request come after an answer that ended its connection? Nobody would read another one. */
+export function isOnClosingConnection(req: Request): boolean {
+  return closing.has(req.socket)
+}
+
 /** The JSON face (RFC 6749 §5.2, RFC 7591 §3.2.2). */
 export function sendError(req: Request, res: Response, error: OAuthError): void {
   setNoStore(res)
@@ -56,6 +64,7 @@ export function sendError(req: Request, res: Response, error: OAuthError): void 
   // What is left of a body is not worth waiting for, and must not be taken for another request.
   if (!req.complete && (req.headers['transfer-encoding'] ?? req.headers['content-length'] ?? '0') !== '0') {
     res.setHeader('Connection', 'close')
+    closing.add(req.socket)
   }
   sendJson(res, error.status, { error: error.code, error_description: error.message })
 }

@@ -34,7 +34,13 @@ const format = sealedTokenFormat('aat_rt_', GRANT_ID_BYTES + 4 + SECRET_BYTES + 
 export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
   const [newest] = keys
 
-  function make(key: DerivedKeys, grantId: Buffer, generation: number, secret: Buffer): RefreshToken {
+  function make(
+    key: DerivedKeys,
+    grantId: Buffer,
+    generation: number,
+    secret: Buffer,
+    lineage = lineageOf(secret),
+  ): RefreshToken {
     const counter = uint32(generation)
     const text = format.write(grantId, counter, secret, tagOf(key, grantId, counter, secret))
     return {
@@ -43,7 +49,7 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
       keyId: key.id,
       text,
       hash: tokenHash(text),
-      lineage: lineageOf(secret),
+      lineage,
     }
   }
 
@@ -88,7 +94,13 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
       const { grantId, secret } = split(bytes)
       const generation = token.generation + 1
       const next = mac(key.succession, 'succ', grantId, uint32(generation), secret).subarray(0, HALF_BYTES)
-      return make(key, grantId, generation, Buffer.concat([secret.subarray(0, HALF_BYTES), next]))
+      return make(
+        key,
+        grantId,
+        generation,
+        Buffer.concat([secret.subarray(0, HALF_BYTES), next]),
+        token.lineage,
+      )
     },
   }
 }

@@ -98,8 +98,10 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       if (!sameHash(family.lineage, request.lineage)) return { outcome: 'unknown' }
       const now = Math.max(clock(), family.lastUsedAt)
       if (family.ended !== undefined) return { outcome: 'ended', grant }
+      // The same run again changes nothing: its policy may be older than that of a retry in between, which moved the end.
+      const isRunAgain = family.previous?.nonce === request.nonce
       const outcome = decide(family, request, now)
-      if ('limits' in outcome) keep(family, outcome.limits.expiresAt)
+      if ('limits' in outcome && !isRunAgain) keep(family, outcome.limits.expiresAt)
       return outcome
     },
 

@@ -8,7 +8,7 @@ import type { EndReason, FamilyView, Grant } from '../ports.ts'
  * `redeem-code.lua` the first one, `end-grant.lua` and `redeem-code.lua` the flags.
  *
  * ```
- *  0 u8  version (1)                                40 8   hash of the nonce of the last rotation
+ *  0 u8  version (1)                                40 8   nonce of the last rotation
  *  1 u8  why it ended, 0 to 3; +4: the last         48 16  hash of the lineage
  *        rotation was a fast-forward                64 16  hash of the current token
  *  2 u32 generation                                 80 16  hash of the previous token

@@ -1,4 +1,3 @@
-import { sha256 } from '../../protocol/digest.ts'
 import { limitsOf } from '../family-limits.ts'
 import { isOwnedBy, readPage, writeCursor } from '../family-pages.ts'
 import type {
@@ -162,7 +161,7 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
           hashBytes(request.lineage),
           hashBytes(request.next.hash),
           request.next.keyId,
-          Buffer.from(sha256(request.nonce), 'base64url').subarray(0, 8),
+          nonceBytes(request.nonce),
           policy.issuance,
           toMilliseconds(policy.lifetime),
           milliseconds(policy.absoluteLifetime),
@@ -172,7 +171,7 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
           linesFor(request.obtainable),
         ],
       )
-      const [bytes, forwarded, isOlder] = rest
+      const [bytes, forwarded, toEnter] = rest
       if (outcome === 'unknown' || bytes === undefined) return { outcome: 'unknown' }
       const { view, keyId } = readFamilyRecord(grantId, bytes)
       const { grant } = view
@@ -182,8 +181,8 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
           grant,
         }
       const familyNow = Math.max(now, view.lastUsedAt)
-      // One more lifetime old with this use: its entries in lists end after two.
-      if (String(isOlder) === '1') index(grant, policy.lifetime).catch(() => undefined)
+      // One more lifetime old with this use, or of a longer one: its entries in lists end after two.
+      if (String(toEnter) === '1') index(grant, policy.lifetime).catch(() => undefined)
       return {
         outcome,
         grant,
@@ -240,4 +239,11 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
     const { rest } = await run(listFamilies, [list], [end, id, 1])
     return rest.length === 0
   }
+}
+
+/** As much of a nonce as tells one request of a family from another. */
+function nonceBytes(nonce: string): Buffer {
+  const bytes = Buffer.from(nonce, 'base64url')
+  if (bytes.length < 8) throw new TypeError('a nonce has at least 64 random bits, base64url')
+  return bytes.subarray(0, 8)
 }

@@ -31,7 +31,6 @@ export interface RunnerOptions {
 
 /** Milliseconds by which a script may run later than its deadline, for what is not known exactly of the server's clock. */
 const SLACK = 250
-const FAR_FUTURE = 1e15
 
 /** What a script says that ran too late; this one refused to, and changed nothing. */
 class Late extends Error {}
@@ -77,7 +76,8 @@ export function createRunner({
     durable: boolean,
   ): Promise<Reply> {
     const nonce = randomId(random, 12)
-    const late = offset === undefined ? FAR_FUTURE : Math.ceil(monotonic() * 1000 + offset + deadline + SLACK)
+    // A server that was never heard says first what time it is there, and does nothing: who knows when it gets this.
+    const late = offset === undefined ? 0 : Math.ceil(monotonic() * 1000 + offset + deadline + SLACK)
     const head = [nonce, late, clock === undefined ? '' : Math.round(clock() * 1000)]
     const parameters = [keys.length, ...keys, ...head, ...args]
     const answer = await evaluate(script, parameters, durable)
@@ -152,7 +152,8 @@ export function createRunner({
     })
     inFlight++
     const answer = send(script, keys, args, durable).finally(settle)
-    // Judged by a clock that was behind, say after a failover to a server whose own is ahead: once more, by the right one.
+    // Judged by no clock yet, or by one that was behind, say after a failover to a server whose own is ahead: once more, by
+    // the right one.
     const answered = answer.catch((error: unknown) => {
       if (!(error instanceof Late && isWaitedFor)) throw error
       inFlight++

@@ -1,11 +1,11 @@
 -- A refresh: one decision over one family, top to bottom; what changes stands beside it.
 -- KEYS 1 the family
 -- ARGV 1 client id, 2 generation of the presented token, 3 its hash, 4 hash of its lineage, 5 hash of its successor,
---      6 id of the successor's secret, 7 the first 8 bytes of a hash of the request's nonce, 8 issuance, 9 ms that a token
+--      6 id of the successor's secret, 7 the first 8 bytes of the request's nonce, 8 issuance, 9 ms that a token
 --      lives, 10 ms that the family may become old, or empty, 11 ms of grace, 12 " " before each scope token asked for, or
 --      empty, 13 resource, or empty, 14 what can be had (lines of resource and scope)
--- Reply: unknown | rotated, kept or retried, the record, "1" after a fast-forward, "1" where the family became one more
---        lifetime old | foreign, ended, reused, expired,
+-- Reply: unknown | rotated, kept or retried, the record, "1" after a fast-forward, "1" where lists have to enter the family
+--        again: it became one more lifetime old, or lives longer than was said | foreign, ended, reused, expired,
 --        scope_exceeded, resource_exceeded, nothing_left; each with the record
 -- Run twice: a run with the nonce of the last rotation gets its answer again.
 local MAX_RETRIES = 65535
@@ -31,6 +31,8 @@ local bound = cap and opened + cap
 local expires = period + lifetime
 if bound and bound < expires then expires = bound end
 local is_over = now >= expires or bound and bound - now < 1000
+-- A longer lifetime has come into force: lists have the family until twice the one before.
+local longer = expires > over
 
 local function excess()
   local granted = ' ' .. scope .. ' '
@@ -63,13 +65,14 @@ if age == 0 and token == ARGV[3] or age < 0 then
   local refusal = excess()
   if refusal then return reply(refusal, record) end
   local forward = age < 0 and '1' or ''
-  local older = math.floor((now - opened) / lifetime) > math.floor((used - opened) / lifetime) and '1' or ''
+  local older = math.floor((now - opened) / lifetime) > math.floor((used - opened) / lifetime)
+  local enter = (older or longer) and '1' or ''
   used = now
   if ARGV[8] == 'keep' then
     if forward == '1' then generation, token, key = presented, ARGV[3], ARGV[6] end
     over = expires
     write()
-    return reply('kept', record, forward, older)
+    return reply('kept', record, forward, enter)
   end
   previous, previous_life = ARGV[3], math.min(expires - now, 65535)
   rotated, last_nonce, retries, flags = now, ARGV[7], 0, forward == '1' and 4 or 0
@@ -81,7 +84,7 @@ if age == 0 and token == ARGV[3] or age < 0 then
   end
   over = expires
   write()
-  return reply('rotated', record, forward, older)
+  return reply('rotated', record, forward, enter)
 end
 
 -- The same generation, another hash, yet a valid tag: no token that this family issued. Nothing to conclude from it.
@@ -95,7 +98,7 @@ if age == 1 and previous == ARGV[3] then
     if refusal then return reply(refusal, record) end
     retries, used, over = retries + 1, now, expires
     write()
-    return reply('retried', record, '', '')
+    return reply('retried', record, '', longer and '1' or '')
   end
 end
 -- 2: reused. The rest of the record, and its end, stay.
