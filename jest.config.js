@@ -8,6 +8,7 @@
 const common = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
+  globals: { EXPRESS_MAJOR: 5, STORES: 'memory' },
   injectGlobals: false,
   extensionsToTreatAsEsm: ['.ts'],
   moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
@@ -47,7 +48,6 @@ export default {
     {
       ...common,
       displayName: 'express5',
-      globals: { EXPRESS_MAJOR: 5 },
       testMatch: ['<rootDir>/__tests__/**/*.test.ts'],
       testPathIgnorePatterns: [
         '<rootDir>/__tests__/browser/',
@@ -59,13 +59,25 @@ export default {
     {
       ...common,
       displayName: 'express4',
-      globals: { EXPRESS_MAJOR: 4 },
+      globals: { EXPRESS_MAJOR: 4, STORES: 'memory' },
       testMatch: ['<rootDir>/__tests__/mount/**/*.test.ts'],
       moduleNameMapper: {
         ...common.moduleNameMapper,
         '^express$': '<rootDir>/node_modules/express4/index.js',
         '^express/package.json$': '<rootDir>/node_modules/express4/package.json',
       },
+    },
+    {
+      // What the memory stores did in the first project, once more over a real Redis.
+      ...common,
+      displayName: 'redis',
+      globals: { EXPRESS_MAJOR: 5, STORES: 'redis' },
+      testMatch: [
+        '<rootDir>/__tests__/{refresh-tokens,authorization-code,client-authentication,attack,revocation-log}/**/*.test.ts',
+        '<rootDir>/__tests__/{rfc6749,rfc7009,rfc7591,rfc7636,rfc7662,rfc8707,rfc9068,interop,key-ring}/**/*.test.ts',
+        '<rootDir>/__tests__/rfc6749-authorization/{consent,sign-in}.test.ts',
+      ],
+      globalSetup: '<rootDir>/scripts/ensure-redis.js',
     },
     {
       ...common,

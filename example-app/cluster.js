@@ -12,6 +12,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isGone, reapAtExit } from '../__tests__/support/child-reaper.js'
 import ensureRedis from '../scripts/ensure-redis.js'
 import { proxy } from './proxy.js'
 
@@ -24,10 +25,7 @@ const folder = mkdtempSync(join(tmpdir(), 'aat-example-'))
 let redisPid
 let stopping = false
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => void stop(0))
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL')
-  rmSync(folder, { recursive: true, force: true })
-})
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
 try {
   const server = createHttpServer()
@@ -106,6 +104,8 @@ async function startInstance(name, { issuer, secret, redis }) {
 function start(name, program, parameters, env = process.env) {
   const child = spawn(program, parameters, { env, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
   children.add(child)
+  const { pid } = child
+  if (pid !== undefined) reapAtExit(pid, folder)
   let output = ''
   child.stdout.on('data', (chunk) => {
     output = (output + chunk).slice(-20_000)
@@ -114,7 +114,8 @@ function start(name, program, parameters, env = process.env) {
     child.once('error', reject)
     child.once('exit', (code, signal) => {
       children.delete(child)
-      if (!stopping) console.log(`${name} (pid ${child.pid}) has ended: ${signal ?? code}`)
+      if (pid !== undefined) isGone(pid)
+      if (!stopping) console.log(`${name} (pid ${pid}) has ended: ${signal ?? code}`)
       reject(new Error(`${name} did not start`))
     })
   })

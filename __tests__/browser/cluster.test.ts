@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals'
 import { run } from '../example/run-example.ts'
-import { isGone, reapAtExit } from '../support/child-reaper.js'
 import { type Launched, launchChromium } from './launch.ts'
 import { expectNoSidewaysScroll, expectReadable, screenshot, watch } from './watch.ts'
 
@@ -15,8 +14,6 @@ afterAll(() => browser.close())
 test('the tour before three instances: each step says who answered, and all agree', async () => {
   const demo = run(['example-app/cluster.js'], { PORT: '0' })
   const [, base = ''] = await demo.said(/^(http:\S+) goes to the next of 3 instances[\s\S]*Ctrl-C stops/m)
-  const pids = [...demo.output.out.matchAll(/ pid (\d+)/g)].map(([, pid]) => Number(pid))
-  for (const pid of pids) reapAtExit(pid, '')
 
   const watched = watch(browser.context, [base])
   const page = await browser.context.newPage()
@@ -53,5 +50,4 @@ test('the tour before three instances: each step says who answered, and all agre
 
   demo.child.kill('SIGINT')
   expect(await demo.exit).toMatchObject({ code: 0, err: '' })
-  for (const pid of pids) isGone(pid)
 })

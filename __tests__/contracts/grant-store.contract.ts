@@ -383,6 +383,22 @@ export function grantStoreContract(make: StoresFactory): void {
       expect(await grants.readFamily(family.grant.id)).toMatchObject({ generation: 0, lastUsedAt: T + 99.5 })
     })
 
+    test('what is granted one by one is not granted as one text', async () => {
+      const [one = '', two = ''] = aGrant().resources
+      const code = aCode()
+      await grants.issueCode(code)
+      const family = await open()
+      for (const [over, outcome] of [
+        [{ scope: ['a b'] }, 'scope_exceeded'],
+        [{ scope: ['a', 'b c'] }, 'scope_exceeded'],
+        [{ resource: `${one} ${two}` }, 'resource_exceeded'],
+      ] as const) {
+        expect((await grants.redeemCode(redemptionOf(code, over))).outcome).toBe(outcome)
+        expect((await refresh(family, 0, over)).outcome).toBe(outcome)
+      }
+      expect((await grants.redeemCode(redemptionOf(code))).outcome).toBe('redeemed')
+    })
+
     test('current, scope or resource too wide → refused, nothing changes', async () => {
       const family = await open()
       at(5)

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
-import { isGone, reapAtExit } from '../support/child-reaper.js'
+import { beforeEach, expect, jest, test } from '@jest/globals'
 import { until } from '../support/until.ts'
 import { Browser, headerOf } from '../support/world.ts'
 import { root, run } from './run-example.ts'
@@ -16,11 +15,6 @@ let demo: Awaited<ReturnType<typeof startDemo>>
 beforeEach(async () => {
   demo = await startDemo()
 })
-afterEach(async () => {
-  demo.child.kill('SIGINT')
-  await demo.exit
-  for (const pid of demo.pids) isGone(pid)
-})
 
 /** What `npm run example:cluster` runs, without the build before it. */
 async function startDemo() {
@@ -31,7 +25,6 @@ async function startDemo() {
   const [, base = ''] = await running.said(/^(http:\S+) goes to the next of 3 instances[\s\S]*Ctrl-C stops/m)
   const pidOf = (name: string) => Number(new RegExp(`${name} +pid (\\d+)`).exec(running.output.out)?.[1])
   const pids = ['Redis', ...NAMES.map((name) => `Instance ${name}`)].map(pidOf)
-  for (const pid of pids) reapAtExit(pid, '')
   return { ...running, base, pids, pidOf: (name: string) => pidOf(`Instance ${name}`) }
 }
 
@@ -125,8 +118,8 @@ test('three instances are one authorization server, and one of them is not misse
   expect(pids.filter(runs)).toEqual([])
 })
 
-test('the rotation is for this machine and this address', async () => {
-  const { base } = demo
+test('the rotation is for this machine; a kill -9 leaves no process behind either', async () => {
+  const { base, child, pids } = demo
   const rotate = (headers: Record<string, string>) =>
     shopAt(base)
       .call('POST', '/demo/rotate', undefined, undefined, headers)
@@ -134,4 +127,6 @@ test('the rotation is for this machine and this address', async () => {
   expect(await rotate({ 'Sec-Fetch-Site': 'cross-site' })).toBe(403)
   // The proxy says who asks; what a client says of it is dropped.
   expect(await rotate({ 'X-Forwarded-For': '192.0.2.1' })).toBe(200)
+  child.kill('SIGKILL')
+  await until('nothing stays', () => !pids.some(runs))
 })

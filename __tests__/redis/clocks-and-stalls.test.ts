@@ -32,15 +32,15 @@ test.each([600, -600])('FLT-036 clock of one instance %i s off: not ready and sa
     clock: realClock(),
     ready: false,
   })
-  const [problem] = await until('it has looked', () => other.aat.health().problems)
-  expect(problem).toBe(
-    'the clock of this machine and that of Redis differ by 600 s; at most 30 are allowed: keep both with NTP',
-  )
+  const problem =
+    'the clock of this machine and that of Redis differ by 600 s; at most 30 are allowed: keep both with NTP'
+  await until('it has looked', () => other.aat.health().problems.includes(problem))
   expect(other.aat.health().ready).toBe(false)
   await expect(other.aat.ready()).rejects.toThrow('differ by 600 s')
   expect(other.eventsNamed('store.finding')).toHaveLength(1)
 
   const refreshed = await other.refresh(body.refresh_token)
+  console.log(other.aat.keys.status(), refreshed.text)
   expect(refreshed.status).toBe(200)
   expect(refreshed.body.refresh_token_expires_in).toBeGreaterThan(295)
   expect(refreshed.body.refresh_token_expires_in).toBeLessThanOrEqual(300)

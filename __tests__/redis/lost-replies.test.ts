@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
 import {
   expectUnavailable,
-  keysIn,
+  generationOf,
   type RedisWorld,
   runsOf,
   startRedisWorld,
@@ -14,13 +14,6 @@ const NO_GRACE = { refreshTokens: { grace: 0 } }
 
 async function signedIn(world: RedisWorld): Promise<string> {
   return (await world.signInAndGetTokens()).body.refresh_token
-}
-
-/** How often the one family was rotated, by its record. */
-async function generationOf(world: RedisWorld): Promise<number> {
-  const families = (await keysIn(world)).filter((key) => key.endsWith(':f'))
-  expect(families).toHaveLength(1)
-  return (await world.redis.client().getBuffer(families[0] ?? ''))?.readUInt32BE(2) ?? -1
 }
 
 test('FLT-004 timeout after the refresh ran: 503 in time, the retry gets the successor of the one rotation', async () => {

@@ -18,6 +18,7 @@ import { Redis } from 'ioredis'
  * @property {import('express-aat').AatOptions} aat
  * @property {number} [count] how many instances
  * @property {'SIGKILL' | 'SIGSTOP'} [atRingWrite] what happens to this process when a ring was made, and is about to be written
+ * @property {number} [sleeps] seconds that have passed when it goes on after that
  */
 
 /** @type {{ aat: import('express-aat').Aat, client: Redis, server: import('node:http').Server }[]} */
@@ -26,8 +27,8 @@ let instances = []
 let ahead = 0
 /** @type {Map<string, number>} */
 const events = new Map()
-/** @type {Settings['atRingWrite']} */
-let atRingWrite
+/** @type {Pick<Settings, 'atRingWrite' | 'sleeps'>} */
+let halt = {}
 
 /** @param {Settings} settings */
 async function startOne({ redis, stores: options, aat: aatOptions }) {
@@ -38,17 +39,22 @@ async function startOne({ redis, stores: options, aat: aatOptions }) {
     ...stores.ring,
     /** @type {typeof stores.ring.compareAndSet} */
     async compareAndSet(...parameters) {
-      if (atRingWrite !== undefined) {
-        const signal = atRingWrite
-        atRingWrite = undefined
+      const { atRingWrite: signal, sleeps = 0 } = halt
+      if (signal !== undefined) {
+        halt = {}
         // The message has to be out before this process is stopped.
         await new Promise((resolve) => process.send?.({ reached: signal }, resolve))
         process.kill(process.pid, signal)
+        ahead += sleeps
       }
       return stores.ring.compareAndSet(...parameters)
     },
   }
-  const aat = createAat({ ...aatOptions, stores: { ...stores, ring }, clock: () => Date.now() / 1000 + ahead })
+  const aat = createAat({
+    ...aatOptions,
+    stores: { ...stores, ring },
+    clock: () => Date.now() / 1000 + ahead,
+  })
   aat.on('*', ({ name }) => events.set(name, (events.get(name) ?? 0) + 1))
   const app = express()
   app.use(wellKnown(aat))
@@ -65,7 +71,7 @@ async function startOne({ redis, stores: options, aat: aatOptions }) {
 const verbs = {
   /** @param {Settings} settings */
   async start(settings) {
-    atRingWrite = settings.atRingWrite
+    halt = settings
     await Promise.all(Array.from({ length: settings.count ?? 1 }, () => startOne(settings)))
     return verbs.ports?.(undefined)
   },
@@ -76,6 +82,10 @@ const verbs = {
   rings: () => instances.map(({ aat }) => aat.keys.status()),
   health: () => instances.map(({ aat }) => aat.health()),
   rotate: (options) => Promise.all(instances.map(({ aat }) => aat.keys.rotate(options))),
+  /** @param {typeof halt} settings */
+  halt: (settings) => {
+    halt = settings
+  },
   /** @param {number} seconds */
   advance: (seconds) => {
     ahead += seconds

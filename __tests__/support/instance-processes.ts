@@ -13,6 +13,7 @@ export interface ProcessSettings {
   aat?: Partial<Omit<AatOptions, 'stores' | 'clock'>>
   count?: number
   atRingWrite?: 'SIGKILL' | 'SIGSTOP'
+  sleeps?: number
 }
 
 export const ISSUER = 'http://127.0.0.1:9'
@@ -74,13 +75,16 @@ export class InstanceProcess {
       })
     })
     this.reached = new Promise((resolve) => {
-      this.child.on('message', (message: { reached?: string; id: number; result?: unknown; error?: string }) => {
-        if (message.reached !== undefined) return resolve()
-        const waiting = this.#waiting.get(message.id)
-        this.#waiting.delete(message.id)
-        if (message.error === undefined) waiting?.resolve(message.result)
-        else waiting?.reject(new Error(message.error))
-      })
+      this.child.on(
+        'message',
+        (message: { reached?: string; id: number; result?: unknown; error?: string }) => {
+          if (message.reached !== undefined) return resolve()
+          const waiting = this.#waiting.get(message.id)
+          this.#waiting.delete(message.id)
+          if (message.error === undefined) waiting?.resolve(message.result)
+          else waiting?.reject(new Error(message.error))
+        },
+      )
     })
   }
 

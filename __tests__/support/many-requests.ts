@@ -51,7 +51,11 @@ function post(port: number, agent: Agent, body: string): Promise<TimedAnswer> {
         text += chunk
       })
       response.once('end', () =>
-        resolve({ status: response.statusCode ?? 0, took: performance.now() - began, body: JSON.parse(text) }),
+        resolve({
+          status: response.statusCode ?? 0,
+          took: performance.now() - began,
+          body: JSON.parse(text),
+        }),
       )
     })
       .once('error', reject)

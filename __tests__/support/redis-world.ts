@@ -127,3 +127,10 @@ export function toldBy(world: Pick<World, 'events'>): string {
 export async function keysIn({ redis, prefix }: Pick<RedisWorld, 'redis' | 'prefix'>): Promise<string[]> {
   return (await redis.send('KEYS', `${prefix.replace(/[[\]?*\\^-]/g, '\\$&')}*`)).sort()
 }
+
+/** How often the one family was rotated, by its record. */
+export async function generationOf(world: RedisWorld): Promise<number> {
+  const families = (await keysIn(world)).filter((key) => key.endsWith(':f'))
+  expect(families).toHaveLength(1)
+  return (await world.redis.client().getBuffer(families[0] ?? ''))?.readUInt32BE(2) ?? -1
+}

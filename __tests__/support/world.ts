@@ -13,7 +13,6 @@ import {
   dcrEndpoint,
   getAat,
   introspectionEndpoint,
-  memoryStores,
   requireAat,
   revocationEndpoint,
   type SignedInUser,
@@ -21,6 +20,7 @@ import {
   tokenEndpoint,
   wellKnown,
 } from '../../lib/index.ts'
+import { makeStores } from './stores.ts'
 
 /** A clock that stands still until it is told to move; seconds since the epoch. */
 export function manualClock(start = 1_800_000_000) {
@@ -100,7 +100,7 @@ export async function startWorld(options: WorldOptions = {}) {
   const aat = createAat({
     issuer,
     secrets: ['test-secret-0123456789-0123456789-0123456789'],
-    stores: options.stores ?? memoryStores({ clock }),
+    stores: options.stores ?? (await makeStores(clock)),
     clock,
     resources: {
       [resource]: {

@@ -8,12 +8,11 @@ import type {
   FamilyView,
   Grant,
   GrantStore,
-  Obtainable,
   RefreshOutcome,
 } from '../ports.ts'
 import { hashBytes, readFamilyRecord, readGrant, toMilliseconds, writeGrant } from './family-record.ts'
 import { isGrantId, type Keys } from './keys.ts'
-import { linesOf } from './lines.ts'
+import { nonceArgument, obtainableArgument, resourceArgument, scopeArgument } from './request-arguments.ts'
 import type { Runner } from './runner.ts'
 import { script } from './script.ts'
 
@@ -37,20 +36,6 @@ const reasonCodes: Record<EndReason, number> = { revoked: 1, reused: 2, code_reu
 
 /** Codes and families in Redis: each verb one script, on the slot of its family. */
 export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
-  const linesByMap = new WeakMap<Obtainable, string>()
-
-  /** What can be had is the same for every request of most clients. */
-  function linesFor(obtainable: Obtainable): string {
-    let lines = linesByMap.get(obtainable)
-    if (lines === undefined) {
-      lines = linesOf(obtainable)
-      linesByMap.set(obtainable, lines)
-    }
-    return lines
-  }
-
-  const askedFor = (scope: readonly string[] | undefined) =>
-    (scope ?? []).map((token) => ` ${token}`).join('')
   const milliseconds = (seconds: number | undefined) => (seconds === undefined ? '' : toMilliseconds(seconds))
 
   /** Lists are hints for people, of which a few may be late or lost. */
@@ -127,9 +112,9 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
           redemption.clientId,
           redirectUri === undefined ? '' : `+${redirectUri}`,
           redemption.challenge,
-          askedFor(redemption.scope),
-          redemption.resource ?? '',
-          linesFor(redemption.obtainable),
+          scopeArgument(redemption.scope),
+          resourceArgument(redemption.resource),
+          obtainableArgument(redemption.obtainable),
           family === undefined ? '' : hashBytes(family.token.hash),
           family === undefined ? '' : hashBytes(family.lineage),
           family?.token.keyId ?? '',
@@ -161,14 +146,14 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
           hashBytes(request.lineage),
           hashBytes(request.next.hash),
           request.next.keyId,
-          nonceBytes(request.nonce),
+          nonceArgument(request.nonce),
           policy.issuance,
           toMilliseconds(policy.lifetime),
           milliseconds(policy.absoluteLifetime),
           toMilliseconds(request.grace),
-          askedFor(request.scope),
-          request.resource ?? '',
-          linesFor(request.obtainable),
+          scopeArgument(request.scope),
+          resourceArgument(request.resource),
+          obtainableArgument(request.obtainable),
         ],
       )
       const [bytes, forwarded, toEnter] = rest
@@ -239,11 +224,4 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
     const { rest } = await run(listFamilies, [list], [end, id, 1])
     return rest.length === 0
   }
-}
-
-/** As much of a nonce as tells one request of a family from another. */
-function nonceBytes(nonce: string): Buffer {
-  const bytes = Buffer.from(nonce, 'base64url')
-  if (bytes.length < 8) throw new TypeError('a nonce has at least 64 random bits, base64url')
-  return bytes.subarray(0, 8)
 }

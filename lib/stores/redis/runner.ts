@@ -145,10 +145,15 @@ export function createRunner({
     let timer: NodeJS.Timeout | undefined
     let isWaitedFor = true
     const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new StoreUnavailable(`Redis did not answer within ${deadline} ms`)),
-        deadline,
-      )
+      const began = monotonic()
+      const giveUp = () => reject(new StoreUnavailable(`Redis did not answer within ${deadline} ms`))
+      timer = setTimeout(() => {
+        // Timers come before sockets, so what was answered in time is read first. A timer that is much too late tells that this
+        // process stood still; then the driver gave its socket up too, and needs time for a new one.
+        const stoodStill = monotonic() - began > (2 * deadline) / 1000
+        if (stoodStill) timer = setTimeout(giveUp, deadline)
+        else setImmediate(giveUp)
+      }, deadline)
     })
     inFlight++
     const answer = send(script, keys, args, durable).finally(settle)

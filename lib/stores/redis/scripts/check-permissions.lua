@@ -2,6 +2,7 @@
 -- KEYS 1 the probe
 -- ARGV 1 the channel of the probe
 -- Reply: checked, command, command, ...
+-- Run twice: says the same again; the probe is gone each time.
 local refused = {}
 for _, command in ipairs({
   { 'TIME' }, { 'DEL', KEYS[1] }, { 'EXISTS', KEYS[1] },

@@ -1,10 +1,10 @@
 -- Keeps an authorization code until it is over and its second use can no longer matter.
 -- KEYS 1 the code
 -- ARGV 1 hash of the code, 2 redirect URI, 3 "1" where the token request must name it, 4 code challenge, 5 expiry in ms,
---      6 the grant as the family will keep it, 7 ms for which the record stays
+--      6 the grant as the family will keep it, 7 ms for which it stays after that
 -- Reply: issued
 -- Run twice: writes the same again.
 redis.call('HSET', KEYS[1], 'state', 'issued', 'hash', ARGV[1], 'uri', ARGV[2], 'uri_required', ARGV[3],
   'challenge', ARGV[4], 'expires', ARGV[5], 'grant', ARGV[6])
-redis.call('PEXPIRE', KEYS[1], ARGV[7])
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(tonumber(ARGV[5]) - now, 0) + tonumber(ARGV[7])))
 return reply('issued')

@@ -1,0 +1,193 @@
+import { expect, test } from '@jest/globals'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { sha256 } from '../../lib/protocol/digest.ts'
+import type { Client, KeyRecord } from '../../lib/stores/ports.ts'
+import {
+  generationOf,
+  proxiedStores,
+  type RedisWorld,
+  runsOf,
+  startRedisWorld,
+} from '../support/redis-world.ts'
+import { until } from '../support/until.ts'
+import { Browser, pkce, REDIRECT_URI } from '../support/world.ts'
+
+/** What makes the driver send a command again, or the network deliver it twice. */
+const CAUSES = ['cut_after', 'duplicate'] as const
+const now = () => Date.now() / 1000
+
+/** Lets the next run of a script happen twice, and says that it did. */
+function twice(world: Pick<RedisWorld, 'proxy'>, name: string, action: (typeof CAUSES)[number]) {
+  return world.proxy.next(runsOf(name), action)
+}
+
+describeEach('refresh', async (action) => {
+  for (const issuance of ['keep', 'rotate', 'rotate-and-reset'] as const) {
+    const world = await startRedisWorld({ aat: { refreshTokens: { issuance, grace: 0 } } })
+    let token = (await world.signInAndGetTokens()).body.refresh_token
+    for (let round = 1; round <= 3; round++) {
+      const hit = twice(world, 'refresh', action)
+      const { status, body } = await world.refresh(token)
+      await hit
+      expect(status).toBe(200)
+      expect(body.refresh_token === token).toBe(issuance === 'keep')
+      expect(await generationOf(world)).toBe(issuance === 'keep' ? 0 : round)
+      token = body.refresh_token
+    }
+    expect(world.eventsNamed('token.refreshed')).toHaveLength(3)
+    expect(world.eventsNamed('refresh_token.reused')).toEqual([])
+  }
+})
+
+describeEach('redeem-code', async (action) => {
+  const world = await startRedisWorld({ aat: { refreshTokens: { grace: 0 } } })
+  const { code, verifier } = await world.authorize()
+  const hit = twice(world, 'redeem-code', action)
+  const parameters = { grant_type: 'authorization_code', code, code_verifier: verifier }
+  const first = await world.token({ ...parameters, redirect_uri: REDIRECT_URI })
+  await hit
+  expect(first.status).toBe(200)
+  expect((await world.refresh(first.body.refresh_token)).status).toBe(200)
+  expect(world.eventsNamed('code.reused')).toEqual([])
+  // What the client itself does twice is still a second use.
+  expect((await world.token({ ...parameters, redirect_uri: REDIRECT_URI })).body.error).toBe('invalid_grant')
+  expect(world.eventsNamed('code.reused')).toHaveLength(1)
+})
+
+describeEach('claim', async (action) => {
+  const { publicKey, privateKey } = await generateKeyPair('ES256')
+  const world = await startRedisWorld({
+    aat: {
+      clients: [
+        {
+          clientId: 'signer',
+          jwks: { keys: [{ ...(await exportJWK(publicKey)), kid: 'k', alg: 'ES256' }] },
+          authenticationMethod: 'private_key_jwt',
+          grantTypes: ['client_credentials'],
+        } as never,
+      ],
+    },
+  })
+  const assertion = await new SignJWT({ jti: pkce().verifier })
+    .setProtectedHeader({ alg: 'ES256', kid: 'k' })
+    .setIssuer('signer')
+    .setSubject('signer')
+    .setAudience(world.issuer)
+    .setIssuedAt()
+    .setExpirationTime('60s')
+    .sign(privateKey)
+  const ask = () =>
+    world.token(
+      {
+        grant_type: 'client_credentials',
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion: assertion,
+      },
+      {},
+    )
+  const hit = twice(world, 'claim', action)
+  expect((await ask()).status).toBe(200)
+  await hit
+  expect(await ask()).toMatchObject({ status: 401, body: { error: 'invalid_client' } })
+})
+
+describeEach('take-value', async (action) => {
+  const world = await startRedisWorld()
+  const browser = new Browser(world.base)
+  await browser.get(`${world.base}/sign-in?as=alice&return_to=/`)
+  const page = await browser.follow(await browser.get(world.authorizeUrl({})))
+  const form = await browser.readForm(page)
+  const decide = () =>
+    browser.send(new URL(form.action, world.base).href, {
+      method: 'POST',
+      body: new URLSearchParams([...form.fields, ['decision', 'allow']]),
+    })
+  const hit = twice(world, 'take-value', action)
+  expect((await decide()).headers.get('location')).toContain('code=')
+  await hit
+  expect((await decide()).headers.get('location') ?? '').not.toContain('code=')
+})
+
+describeEach('create-client', async (action) => {
+  const world = await startRedisWorld()
+  const created = twice(world, 'create-client', action)
+  const { status, body } = await world.register({ redirect_uris: [REDIRECT_URI], client_name: 'Twice' })
+  await created
+  expect(status).toBe(201)
+  const client = (await world.stores.clients.read(body.client_id)) as Client
+  expect(await world.stores.clients.create(client)).toBe('exists')
+
+  const deleted = twice(world, 'delete-client', action)
+  expect(await world.stores.clients.delete(client.id)).toBe('deleted')
+  await deleted
+  expect(await world.stores.clients.delete(client.id)).toBe('unknown')
+})
+
+describeEach('write-ring', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const issuer = 'https://as.example'
+  const hit = twice(world, 'write-ring', action)
+  const keys: KeyRecord[] = []
+  const written = await stores.ring.compareAndSet({ revision: 0, tip: '' }, { issuer, keys })
+  await hit
+  expect(written).toMatchObject({ outcome: 'written', place: { revision: 1 } })
+  if (written.outcome === 'written') expect(await stores.ring.read(written.place)).toBe('unchanged')
+  expect(await stores.ring.compareAndSet({ revision: 0, tip: '' }, { issuer, keys })).toEqual({
+    outcome: 'conflict',
+  })
+})
+
+describeEach('append-revocation', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const entry = { kind: 'jti', id: 'one', until: now() + 60 } as const
+  const hit = twice(world, 'append-revocation', action)
+  expect(await stores.revocations.append(entry)).toBe(1)
+  await hit
+  expect(await stores.revocations.append({ ...entry, id: 'two' })).toBe(2)
+  const { entries } = await stores.revocations.since({ revision: 0, tip: '' })
+  expect(entries.map(({ id }) => id)).toEqual(['one', 'two'])
+})
+
+describeEach('count', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const hit = twice(world, 'count', action)
+  expect((await stores.counters.count(sha256('key'), 60)).count).toBe(1)
+  await hit
+  expect((await stores.counters.count(sha256('key'), 60)).count).toBe(2)
+})
+
+test('a retry that is run twice, the second time when its grace is over, is a retry and not a theft', async () => {
+  const clock = { now: Math.floor(now()) }
+  const world = await startRedisWorld({
+    aat: { refreshTokens: { grace: 10 } },
+    redis: { clock: () => clock.now, deadline: 5000 },
+  })
+  const spent = (await world.signInAndGetTokens()).body.refresh_token
+  const { refresh_token: successor } = (await world.refresh(spent)).body
+  clock.now += 9.9
+  // The driver keeps the arguments, the test's clock among them: the server's own would be past the window by then.
+  const resent = world.proxy.next(runsOf('refresh'), 'cut_before')
+  const stop = world.proxy.onCommand(({ name, args }) => {
+    if (name === 'EVALSHA' && args.length > 15) seen.push(args)
+    return undefined
+  })
+  const seen: Buffer[][] = []
+  const retry = await world.refresh(spent)
+  await resent
+  stop()
+  expect(retry.body.refresh_token).toBe(successor)
+  // The same run once more, as the driver would send it, by a clock that went on.
+  const args = seen.at(-1) ?? []
+  const later = args.map((value, index) => (index === 5 ? String(Math.round((clock.now + 1) * 1000)) : value))
+  const again = (await world.redis.client().callBuffer('EVALSHA', later as string[])) as Buffer[]
+  expect(['rotated', 'retried']).toContain(String(again[2]))
+  clock.now += 1
+  await until('the family lives', async () => (await world.refresh(successor)).status === 200, { timeout: 500 })
+})
+
+function describeEach(
+  name: string,
+  prove: (action: (typeof CAUSES)[number]) => Promise<void>,
+): void {
+  test.each(CAUSES)(`${name} that runs twice (%s) gives the first answer, and happened once`, prove)
+}

@@ -1,0 +1,35 @@
+import type { Obtainable } from '../ports.ts'
+import { linesOf } from './lines.ts'
+
+/** What a request asks for, as scripts read it: " " before each scope token, or nothing. */
+export function scopeArgument(scope: readonly string[] | undefined): string {
+  return (scope ?? []).map((token) => ` ${oneWord(token)}`).join('')
+}
+
+export function resourceArgument(resource: string | undefined): string {
+  return oneWord(resource ?? '')
+}
+
+/** Lists are separated by spaces, so a text with one would pass for several. No grant has it; no grant has a line break either. */
+function oneWord(text: string): string {
+  return text.includes(' ') ? '\n' : text
+}
+
+const linesByMap = new WeakMap<Obtainable, string>()
+
+/** What can be had: the same map for every request of most clients. */
+export function obtainableArgument(obtainable: Obtainable): string {
+  let lines = linesByMap.get(obtainable)
+  if (lines === undefined) {
+    lines = linesOf(obtainable)
+    linesByMap.set(obtainable, lines)
+  }
+  return lines
+}
+
+/** As much of a nonce as tells one request of a family from another. */
+export function nonceArgument(nonce: string): Buffer {
+  const bytes = Buffer.from(nonce, 'base64url')
+  if (bytes.length < 8) throw new TypeError('a nonce has at least 64 random bits, base64url')
+  return bytes.subarray(0, 8)
+}
