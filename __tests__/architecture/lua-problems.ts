@@ -104,7 +104,7 @@ function problemsOfNames({ tokens }: LuaScript, given: ReadonlySet<string>): str
 }
 
 function problemsOfText({ text, tokens }: LuaScript): string[] {
-  const problems = tokens.filter((token) => token.text.type === 'other').map(() => 'no sign of Lua')
+  const problems = tokens.filter(({ type }) => type === 'other').map(() => 'no sign of Lua')
   if (/[^\n\x20-\x7e]/.test(text)) problems.push('something is not ASCII')
   if (/\[=*\[/.test(text)) problems.push('long brackets, which these checks do not read')
   if (/\b(?:loadstring|load|dofile|setfenv|getfenv|_G|rawset)\b/.test(text)) problems.push('it runs text')

@@ -153,7 +153,7 @@ test('FLT-014: a lost assertion id can be used once more, and never after the as
 test('FLT-015: a lost registration is invalid_client, and the client registers again', async () => {
   const [one, two] = await start()
   await cut()
-  const metadata = { redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'client_secret_post' }
+  const metadata = { redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'client_secret_post', grant_types: ['authorization_code', 'refresh_token'] }
   const { status, body } = await one.register(metadata)
   expect(status).toBe(201)
   await failover()

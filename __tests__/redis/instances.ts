@@ -112,7 +112,7 @@ export class Holder {
       },
       { every: 20, timeout },
     )
-    expect([answer.status, answer.text.slice(0, 200)]).toEqual([200, expect.any(String)])
+    expect(`${answer.status} ${answer.text}`).toMatch(/^200 /)
     this.longestWait = Math.max(this.longestWait, performance.now() - began)
     this.take(answer)
     return answer

@@ -101,7 +101,9 @@ describe('a family', () => {
       sizes.push(await send(place, 'MEMORY', 'USAGE', key))
       await family.rotate()
     }
-    process.stdout.write(`bytes of a family: ${sizes[0]} fresh, ${sizes[10]} after 10, ${sizes[100]} after 100\n`)
+    process.stdout.write(
+      `bytes of a family: ${sizes[0]} fresh, ${sizes[10]} after 10, ${sizes[100]} after 100\n`,
+    )
     expect(Math.max(...sizes)).toBeLessThanOrEqual(300)
     expect(sizes[100]).toBe(sizes[1])
     expect(Math.abs((sizes[1] as number) - (sizes[0] as number))).toBeLessThanOrEqual(32)
@@ -239,7 +241,10 @@ async function dumpOf(place: Place): Promise<Buffer> {
   for (const key of await keysIn(place)) {
     const [command = '', ...rest] = reading[(await client.type(key)) as keyof typeof reading]
     const value = (await client.callBuffer(command, [key, ...rest])) as Buffer | Buffer[] | Buffer[][]
-    parts.push(Buffer.from(key), ...[value].flat(2).map((item) => (Buffer.isBuffer(item) ? item : Buffer.from(String(item)))))
+    parts.push(
+      Buffer.from(key),
+      ...[value].flat(2).map((item) => (Buffer.isBuffer(item) ? item : Buffer.from(String(item)))),
+    )
   }
   return Buffer.concat(parts.flatMap((part) => [part, Buffer.from('\n')]))
 }

@@ -23,7 +23,7 @@ function twice(world: Pick<RedisWorld, 'proxy'>, name: string, action: (typeof C
 
 describeEach('refresh', async (action) => {
   for (const issuance of ['keep', 'rotate', 'rotate-and-reset'] as const) {
-    const world = await startRedisWorld({ aat: { refreshTokens: { issuance, grace: 0 } } })
+    const world = await startRedisWorld({ aat: { refreshTokens: { issuance, grace: 0, dangerouslyKeepForPublicClients: true } } })
     let token = (await world.signInAndGetTokens()).body.refresh_token
     for (let round = 1; round <= 3; round++) {
       const hit = twice(world, 'refresh', action)
@@ -62,9 +62,9 @@ describeEach('claim', async (action) => {
         {
           clientId: 'signer',
           jwks: { keys: [{ ...(await exportJWK(publicKey)), kid: 'k', alg: 'ES256' }] },
-          authenticationMethod: 'private_key_jwt',
+          tokenEndpointAuthMethod: 'private_key_jwt',
           grantTypes: ['client_credentials'],
-        } as never,
+        },
       ],
     },
   })

@@ -22,6 +22,8 @@ export interface RefreshToken {
   readonly hash: TokenHash
   /** Hash of what all tokens of the family share. */
   readonly lineage: TokenHash
+  /** Lineage and secret: what the next token is derived from. Never leaves the process, as little as the text does. */
+  readonly seed: Buffer
 }
 
 /** The lineage's half and the secret's. */
@@ -50,6 +52,7 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
       text,
       hash: tokenHash(text),
       lineage,
+      seed: secret,
     }
   }
 
@@ -76,6 +79,7 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
             text,
             hash: tokenHash(text),
             lineage: lineageOf(secret),
+            seed: secret,
           }
         }
       }
@@ -89,9 +93,9 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
      */
     successor(token: RefreshToken, keyId: string = newest.id): RefreshToken | undefined {
       const key = keys.find(({ id }) => id === keyId)
-      const bytes = format.read(token.text)
-      if (key === undefined || bytes === undefined || token.generation >= MAX_GENERATION) return undefined
-      const { grantId, secret } = split(bytes)
+      if (key === undefined || token.generation >= MAX_GENERATION) return undefined
+      const grantId = Buffer.from(token.grantId, 'base64url')
+      const secret = token.seed
       const generation = token.generation + 1
       const next = mac(key.succession, 'succ', grantId, uint32(generation), secret).subarray(0, HALF_BYTES)
       return make(

@@ -142,11 +142,13 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
         [
           request.clientId,
           request.generation,
-          hashBytes(request.tokenHash),
-          hashBytes(request.lineage),
-          hashBytes(request.next.hash),
+          Buffer.concat([
+            hashBytes(request.tokenHash),
+            hashBytes(request.lineage),
+            hashBytes(request.next.hash),
+            nonceArgument(request.nonce),
+          ]),
           request.next.keyId,
-          nonceArgument(request.nonce),
           policy.issuance,
           toMilliseconds(policy.lifetime),
           milliseconds(policy.absoluteLifetime),

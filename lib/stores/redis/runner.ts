@@ -135,46 +135,45 @@ export function createRunner({
    * @param durable wait until replicas have it, where that is configured
    * @throws StoreUnavailable where there was no good answer in time; what happened is then unknown
    */
-  async function run(
+  function run(
     script: Script,
     keys: readonly string[],
     args: readonly Argument[] = [],
     { durable = false }: { durable?: boolean } = {},
   ): Promise<Reply> {
-    if (inFlight >= maxInFlight) throw new StoreUnavailable(`${inFlight} commands wait for Redis already`)
-    let timer: NodeJS.Timeout | undefined
-    let isWaitedFor = true
-    const timeout = new Promise<never>((_, reject) => {
-      const began = monotonic()
-      const giveUp = () => reject(new StoreUnavailable(`Redis did not answer within ${deadline} ms`))
-      timer = setTimeout(() => {
-        // Timers come before sockets, so what was answered in time is read first. A timer that is much too late tells that this
-        // process stood still; then the driver gave its socket up too, and needs time for a new one.
-        const stoodStill = monotonic() - began > (2 * deadline) / 1000
-        if (stoodStill) timer = setTimeout(giveUp, deadline)
-        else setImmediate(giveUp)
-      }, deadline)
+    if (inFlight >= maxInFlight)
+      return Promise.reject(new StoreUnavailable(`${inFlight} commands wait for Redis already`))
+    return new Promise((resolve, reject) => {
+      let isWaitedFor = true
+      const stopWaiting = whenOver(deadline, monotonic, () => {
+        isWaitedFor = false
+        reject(new StoreUnavailable(`Redis did not answer within ${deadline} ms`))
+      })
+
+      function attempt(mayBeLate: boolean): void {
+        inFlight++
+        send(script, keys, args, durable).then(
+          (reply) => {
+            settle()
+            stopWaiting()
+            resolve(reply)
+          },
+          (error: unknown) => {
+            settle()
+            // Judged by no clock yet, or by one that was behind, say after a failover to a server whose own is ahead: once
+            // more, by the right one.
+            if (error instanceof Late && mayBeLate && isWaitedFor) return attempt(false)
+            stopWaiting()
+            reject(
+              error instanceof Late
+                ? new StoreUnavailable('Redis got the command too late and did nothing')
+                : unavailable(error),
+            )
+          },
+        )
+      }
+      attempt(true)
     })
-    inFlight++
-    const answer = send(script, keys, args, durable).finally(settle)
-    // Judged by no clock yet, or by one that was behind, say after a failover to a server whose own is ahead: once more, by
-    // the right one.
-    const answered = answer.catch((error: unknown) => {
-      if (!(error instanceof Late && isWaitedFor)) throw error
-      inFlight++
-      return send(script, keys, args, durable).finally(settle)
-    })
-    try {
-      return await Promise.race([answered, timeout])
-    } catch (error) {
-      answered.catch(() => undefined)
-      throw error instanceof Late
-        ? new StoreUnavailable('Redis got the command too late and did nothing')
-        : unavailable(error)
-    } finally {
-      isWaitedFor = false
-      clearTimeout(timer)
-    }
   }
 
   return {
@@ -198,3 +197,20 @@ export function createRunner({
 }
 
 export type Runner = ReturnType<typeof createRunner>
+
+/** Calls back when so many milliseconds are over; returns a function that calls it off. */
+function whenOver(deadline: number, monotonic: Clock, giveUp: () => void): () => void {
+  const began = monotonic()
+  let isCalledOff = false
+  let timer = setTimeout(() => {
+    // Timers come before sockets, so what was answered in time is read first. A timer that is much too late tells that this
+    // process stood still; then the driver gave its socket up too, and needs time for a new one.
+    const stoodStill = monotonic() - began > (2 * deadline) / 1000
+    if (stoodStill) timer = setTimeout(giveUp, deadline)
+    else setImmediate(() => isCalledOff || giveUp())
+  }, deadline)
+  return () => {
+    isCalledOff = true
+    clearTimeout(timer)
+  }
+}

@@ -1,14 +1,16 @@
 -- A refresh: one decision over one family, top to bottom; what changes stands beside it.
 -- KEYS 1 the family
--- ARGV 1 client id, 2 generation of the presented token, 3 its hash, 4 hash of its lineage, 5 hash of its successor,
---      6 id of the successor's secret, 7 the first 8 bytes of the request's nonce, 8 issuance, 9 ms that a token
---      lives, 10 ms that the family may become old, or empty, 11 ms of grace, 12 " " before each scope token asked for, or
---      empty, 13 resource, or empty, 14 what can be had (lines of resource and scope)
+-- ARGV 1 client id, 2 generation of the presented token, 3 bytes: hashes of the token, its lineage and its successor, and the
+--      nonce of the request, 4 id of the successor's secret, 5 issuance, 6 ms that a token lives, 7 ms that the family may
+--      become old, or empty, 8 ms of grace, 9 " " before each scope token asked for, or empty, 10 resource, or empty, 11 what
+--      can be had (lines of resource and scope)
 -- Reply: unknown | rotated, kept or retried, the record, "1" after a fast-forward, "1" where lists have to enter the family
 --        again: it became one more lifetime old, or lives longer than was said | foreign, ended, reused, expired,
 --        scope_exceeded, resource_exceeded, nothing_left; each with the record
 -- Run twice: a run with the nonce of the last rotation gets its answer again.
 local MAX_RETRIES = 65535
+local token_hash, lineage_hash = ARGV[3]:sub(1, 16), ARGV[3]:sub(17, 32)
+local next_hash, nonce_of_request = ARGV[3]:sub(33, 48), ARGV[3]:sub(49, 56)
 
 local record = redis.call('GET', KEYS[1])
 if not record then return reply('unknown') end
@@ -20,13 +22,13 @@ local _, _, client, _, scope, resources = struct.unpack('>I6I6I2c0I2c0I2c0I2c0',
 now = math.max(now, used)
 if now >= over then return reply('unknown') end
 if client ~= ARGV[1] then return reply('foreign', record) end
-if lineage ~= ARGV[4] then return reply('unknown') end
+if lineage ~= lineage_hash then return reply('unknown') end
 local ended = flags % 4
 if ended ~= 0 then return reply('ended', record) end
 
 local presented = tonumber(ARGV[2])
 local age = generation - presented
-local lifetime, cap = tonumber(ARGV[9]), tonumber(ARGV[10])
+local lifetime, cap = tonumber(ARGV[6]), tonumber(ARGV[7])
 local bound = cap and opened + cap
 local expires = period + lifetime
 if bound and bound < expires then expires = bound end
@@ -36,18 +38,18 @@ local longer = expires > over
 
 local function excess()
   local granted = ' ' .. scope .. ' '
-  for wanted in ARGV[12]:gmatch(' ([^ ]*)') do
+  for wanted in ARGV[9]:gmatch(' ([^ ]*)') do
     if not granted:find(' ' .. wanted .. ' ', 1, true) then return 'scope_exceeded' end
   end
-  local resource = ARGV[13]
+  local resource = ARGV[10]
   if resource == '' then
     resource = resources:match('^[^ ]*')
   elseif not (' ' .. resources .. ' '):find(' ' .. resource .. ' ', 1, true) then
     return 'resource_exceeded'
   end
-  local _, from = ARGV[14]:find('\n' .. resource .. ' ', 1, true)
-  local left = from and ARGV[14]:sub(from, ARGV[14]:find('\n', from, true)) or ''
-  for wanted in (ARGV[12] == '' and ' ' .. scope or ARGV[12]):gmatch(' ([^ ]*)') do
+  local _, from = ARGV[11]:find('\n' .. resource .. ' ', 1, true)
+  local left = from and ARGV[11]:sub(from, ARGV[11]:find('\n', from, true)) or ''
+  for wanted in (ARGV[9] == '' and ' ' .. scope or ARGV[9]):gmatch(' ([^ ]*)') do
     if left:find(' ' .. wanted .. ' ', 1, true) then return nil end
   end
   return 'nothing_left'
@@ -60,7 +62,7 @@ local function write()
   redis.call('SET', KEYS[1], record, 'PX', string.format('%.0f', over - now))
 end
 
-if age == 0 and token == ARGV[3] or age < 0 then
+if age == 0 and token == token_hash or age < 0 then
   if is_over then return reply('expired', record) end
   local refusal = excess()
   if refusal then return reply(refusal, record) end
@@ -68,16 +70,16 @@ if age == 0 and token == ARGV[3] or age < 0 then
   local older = math.floor((now - opened) / lifetime) > math.floor((used - opened) / lifetime)
   local enter = (older or longer) and '1' or ''
   used = now
-  if ARGV[8] == 'keep' then
-    if forward == '1' then generation, token, key = presented, ARGV[3], ARGV[6] end
+  if ARGV[5] == 'keep' then
+    if forward == '1' then generation, token, key = presented, token_hash, ARGV[4] end
     over = expires
     write()
     return reply('kept', record, forward, enter)
   end
-  previous, previous_life = ARGV[3], math.min(expires - now, 65535)
-  rotated, last_nonce, retries, flags = now, ARGV[7], 0, forward == '1' and 4 or 0
-  generation, token, key = presented + 1, ARGV[5], ARGV[6]
-  if ARGV[8] == 'rotate-and-reset' then
+  previous, previous_life = token_hash, math.min(expires - now, 65535)
+  rotated, last_nonce, retries, flags = now, nonce_of_request, 0, forward == '1' and 4 or 0
+  generation, token, key = presented + 1, next_hash, ARGV[4]
+  if ARGV[5] == 'rotate-and-reset' then
     period = now
     expires = period + lifetime
     if bound and bound < expires then expires = bound end
@@ -90,9 +92,9 @@ end
 -- The same generation, another hash, yet a valid tag: no token that this family issued. Nothing to conclude from it.
 if age == 0 then return reply('unknown') end
 
-if age == 1 and previous == ARGV[3] then
-  if last_nonce == ARGV[7] then return reply('rotated', record, flags >= 4 and '1' or '', '') end
-  if now - rotated < tonumber(ARGV[11]) and retries < MAX_RETRIES then
+if age == 1 and previous == token_hash then
+  if last_nonce == nonce_of_request then return reply('rotated', record, flags >= 4 and '1' or '', '') end
+  if now - rotated < tonumber(ARGV[8]) and retries < MAX_RETRIES then
     if now - rotated >= previous_life and previous_life < 65535 or is_over then return reply('expired', record) end
     local refusal = excess()
     if refusal then return reply(refusal, record) end
