@@ -118,7 +118,7 @@ export function createAat(options: AatOptions): Aat {
     emit(name, { reason: reasonOf(error) })
   }
 
-  const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant })
+  const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant, clock })
   const operations = createOperations({ stores, registry, revocations, revokeAll })
 
   const aat: Aat = Object.freeze({

@@ -1,5 +1,7 @@
 import type { RevocationTarget } from './http/aat.ts'
+import type { Clock } from './protocol/time.ts'
 import type { EndGrant } from './revocation/end-grant.ts'
+import { EVERYTHING } from './revocation/known-revocations.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
 import type { Stores } from './stores/ports.ts'
 
@@ -7,19 +9,30 @@ interface RevokeOptions {
   readonly stores: Stores
   readonly revocations: RevocationLog
   readonly endGrant: EndGrant
+  readonly clock: Clock
 }
 
+const TARGETS = 'grantId, jti, subject, clientId, before'
+
 /** What the app itself can end: one token, one grant, or all of a user or a client. */
-export function createRevoke({ stores, revocations, endGrant }: RevokeOptions) {
+export function createRevoke({ stores, revocations, endGrant, clock }: RevokeOptions) {
   /** `aat.revoke`. @throws TypeError where not exactly one target is named */
   async function revoke(target: RevocationTarget): Promise<void> {
     const [[name, value] = [], ...more] = Object.entries(target ?? {})
+    if (more.length === 0 && name === 'before') return revokeBefore(value)
     if (more.length > 0 || typeof value !== 'string' || value === '')
-      throw new TypeError('revoke: name exactly one of grantId, jti, subject, clientId')
+      throw new TypeError(`revoke: name exactly one of ${TARGETS}`)
     if (name === 'grantId') await disconnect(value)
     else if (name === 'jti') await revocations.revoke('jti', value, 'the app')
     else if (name === 'subject' || name === 'clientId') await revokeAll(name, value, 'the app')
-    else throw new TypeError(`revoke: ${name} is not one of grantId, jti, subject, clientId`)
+    else throw new TypeError(`revoke: ${name} is not one of ${TARGETS}`)
+  }
+
+  /** Everybody's, by one epoch: after a restored backup, say. */
+  async function revokeBefore(moment: unknown): Promise<void> {
+    if (typeof moment !== 'number' || !(moment <= clock() + 1))
+      throw new TypeError('revoke: before must be a time in seconds that is not in the future')
+    await revocations.revoke('all', EVERYTHING, 'the app', { notAfter: moment })
   }
 
   /** The user's way out: the grant ends, and the client has to ask again. */
@@ -38,7 +51,9 @@ export function createRevoke({ stores, revocations, endGrant }: RevokeOptions) {
     by: string,
     forGood = false,
   ): Promise<void> {
-    await revocations.revoke(name === 'subject' ? 'subject' : 'client', value, by, { forGood })
+    await revocations.revoke(name === 'subject' ? 'subject' : 'client', value, by, {
+      ...(forGood && { notAfter: 'ever' as const }),
+    })
     if (name === 'subject') await stores.consents.forgetSubject(value)
   }
 

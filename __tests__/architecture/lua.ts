@@ -58,7 +58,7 @@ function headerOf(text: string): Header | undefined {
 /** Of `1 the code, 2 the family`: how many, where they count up from 1; `none`: 0. */
 export function countOf(list: string): number | undefined {
   if (list === 'none') return 0
-  const numbers = [...list.matchAll(/(?:^|, )(\d+) /g)].map(([, number]) => Number(number))
+  const numbers = [...list.matchAll(/(?:^|[,;] )(\d+) /g)].map(([, number]) => Number(number))
   return numbers.length > 0 && numbers.every((number, index) => number === index + 1)
     ? numbers.length
     : undefined

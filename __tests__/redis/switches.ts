@@ -12,6 +12,7 @@ export async function expectSwitchesUnderLoad(switches: ('kill' | 'pause' | 'han
   const set = await startReplicated({ replicas: 1, sentinels: 1 })
   const instances = new Instances(
     () => new Redis({ sentinels: set.sentinelAddresses, name: set.name, lazyConnect: true }),
+    { redis: { deadline: 500 } },
   )
   let isDone = false
   let longestWait = 0
@@ -19,6 +20,8 @@ export async function expectSwitchesUnderLoad(switches: ('kill' | 'pause' | 'han
     const [one, two] = [await instances.start(), await instances.start()]
     const kids = await kidsOf(one)
     const holders = await signIn(one, 8)
+    // A family that was opened and never reached a replica would be gone: its user signs in again.
+    await set.caughtUp()
     const load = holders.map(async (holder) => {
       while (!isDone) {
         await holder.refresh([one, two])
@@ -28,12 +31,7 @@ export async function expectSwitchesUnderLoad(switches: ('kill' | 'pause' | 'han
       }
     })
     const failed = Promise.all(load)
-    failed.catch(() => {
-      const seen = instances.worlds.flatMap(({ events }, index) => events.map((event) => ({ index, ...event })))
-      const bad = seen.filter(({ name }) => name === 'refresh_token.reused' || name === 'fault')
-      const about = bad.find(({ name }) => name === 'refresh_token.reused') as { grantId?: string } | undefined
-      console.log(JSON.stringify(seen.filter((e) => e.name === 'fault' || e.name.startsWith('rev') || e.name.startsWith('ring') || (e as { grantId?: string }).grantId === (about?.grantId ?? 'x') && e.name !== 'token.issued').slice(-60), (k, v) => v instanceof Error ? v.message : v, 0).replaceAll('},{', '},\n{'))
-    })
+    failed.catch(() => undefined)
     for (const how of switches) {
       const [rounds, old] = [holders.map(({ tokens }) => tokens.length), set.primary]
       for (const holder of holders) holder.longestWait = 0
@@ -47,7 +45,6 @@ export async function expectSwitchesUnderLoad(switches: ('kill' | 'pause' | 'han
           holders.every(({ tokens }, index) => tokens.length > (rounds[index] ?? 0) + 3),
         ),
       ])
-      console.log(how, switched)
       const waited = Math.max(...holders.map((holder) => holder.longestWait))
       expect({ how, switched, waited, isLonger: waited > switched + 2000 }).toMatchObject({ isLonger: false })
       longestWait = Math.max(longestWait, waited)

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals'
 import type { ClientOptions } from '../../lib/index.ts'
 import { expectRefused } from '../refresh-tokens/instances.ts'
 import { recordingStores } from '../support/recording-stores.ts'
-import { basic, CONFIDENTIAL, claimsOf, REDIRECT_URI } from '../support/world.ts'
+import { basic, CONFIDENTIAL, claimsOf, REDIRECT_URI, startWorld } from '../support/world.ts'
 import { closeAll, type Instance, site, startInstance } from './instances.ts'
 
 const DAY = 86_400
@@ -165,5 +165,33 @@ describe('families from before an epoch', () => {
     // Use ends it in the store as well.
     expectRefused(await world.refresh(bodies[0].refresh_token), 'invalid_grant')
     expect((await place.stores.grants.listFamilies({ subject: 'alice' })).families).toHaveLength(4)
+  })
+})
+
+describe('revoke before a moment', () => {
+  test('FLT-030: ends what anybody was granted until then, and nothing that came later', async () => {
+    const world = await startWorld()
+    try {
+      const old = await world.signInAndGetTokens({ scope: 'a' })
+      world.clock.advance(10)
+      const later = await world.signInAndGetTokens({ scope: 'a' }, {}, { as: 'bob' })
+      await world.aat.revoke({ before: world.clock() - 5 })
+      expect((await world.call('/api/a', old.body.access_token)).status).toBe(401)
+      expect((await world.refresh(old.body.refresh_token)).body.error).toBe('invalid_grant')
+      expect((await world.call('/api/a', later.body.access_token)).status).toBe(200)
+      expect((await world.refresh(later.body.refresh_token)).status).toBe(200)
+    } finally {
+      await world.close()
+    }
+  })
+
+  test('a moment in the future, or none, is a mistake', async () => {
+    const world = await startWorld()
+    try {
+      for (const before of [world.clock() + 60, Number.NaN, '1', undefined])
+        await expect(world.aat.revoke({ before } as never)).rejects.toThrow(TypeError)
+    } finally {
+      await world.close()
+    }
   })
 })

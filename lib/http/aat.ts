@@ -61,6 +61,9 @@ export type RevocationTarget =
   | { /** One access token by its `jti`. */ readonly jti: string }
   | { /** Everything that a user granted to anybody up to now. */ readonly subject: string }
   | { /** Everything that a client holds up to now; the client itself stays. */ readonly clientId: string }
+  | {
+      /** Everything that anybody was granted up to this moment, in seconds: after a restored backup, say. */ readonly before: NumericDate
+    }
 
 /** The authorization server in the app: what `createAat` returns and every endpoint and guard takes. */
 export interface Aat {

@@ -48,7 +48,11 @@ export interface AatEvents {
   /** A client presented a code or token of another client. */
   'token.foreign': About & { owner: string }
   /** Something was revoked: a token, a grant, a client, a subject, or a signing key. */
-  'revocation.recorded': { kind: 'jti' | 'grant' | 'client' | 'subject' | 'kid'; id: string; by: string }
+  'revocation.recorded': {
+    kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid'
+    id: string
+    by: string
+  }
   'client.registered': { clientId: string; clientName?: string; redirectUris: readonly string[] }
   'client.deleted': { clientId: string }
   'client.authentication_failed': { clientId: string | undefined; reason: string }

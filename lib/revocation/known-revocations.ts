@@ -1,6 +1,9 @@
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { RevocationEntry } from '../stores/ports.ts'
 
+/** The id of the epoch of everybody. */
+export const EVERYTHING = '*'
+
 /** What revocations are asked about: the claims of an access token, or a family. */
 export interface Revocable {
   readonly jti?: string | undefined
@@ -62,7 +65,8 @@ export function createKnownRevocations(clock: Clock) {
         (grantId !== undefined && holdsKey(keyOf('grant', grantId), now)) ||
         (kid !== undefined && holdsKey(keyOf('kid', kid), now)) ||
         isBefore(keyOf('client', clientId)) ||
-        isBefore(keyOf('subject', subject))
+        isBefore(keyOf('subject', subject)) ||
+        isBefore(keyOf('all', EVERYTHING))
       )
     },
 

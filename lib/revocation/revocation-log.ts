@@ -150,7 +150,7 @@ export function createRevocationLog({
   return {
     /**
      * Revokes: effective in this process when the promise is fulfilled, and everywhere within the revocation bound.
-     * `client` and `subject` end what was issued or granted up to now, whatever the number; `forGood` also what comes later.
+     * `client`, `subject` and `all` end what was issued or granted up to `notAfter` (default now), whatever the number.
      * @param by who or what asked, for the event
      * @throws StoreUnavailable where the log could not be written
      */
@@ -158,10 +158,10 @@ export function createRevocationLog({
       kind: RevocationEntry['kind'],
       id: string,
       by: string,
-      { until = 0, forGood = false }: { until?: NumericDate; forGood?: boolean } = {},
+      { until = 0, notAfter }: { until?: NumericDate; notAfter?: NumericDate | 'ever' } = {},
     ): Promise<void> {
       const now = clock()
-      const isEpoch = kind === 'client' || kind === 'subject'
+      const isEpoch = kind === 'client' || kind === 'subject' || kind === 'all'
       // Said before, and once is enough: nothing new is issued under these, and a client could say it for ever.
       if (!isEpoch && known.holds(kind, id)) return
       // An epoch ends families too, at their next use: each of them is used, or over, before the entry is forgotten.
@@ -171,7 +171,7 @@ export function createRevocationLog({
         kind,
         id,
         until: end,
-        ...(isEpoch && { notAfter: forGood ? end : now }),
+        ...(isEpoch && { notAfter: notAfter === 'ever' ? end : (notAfter ?? now) }),
       }
       await store.append(entry)
       learn(entry)

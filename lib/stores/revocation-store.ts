@@ -1,10 +1,10 @@
 import type { NumericDate } from '../protocol/time.ts'
 
-/** `client` and `subject` end what was issued up to `notAfter` (an epoch, whatever the number of tokens); the others name one thing. */
+/** `client`, `subject` and `all` end what was granted or issued up to `notAfter`, whatever its number (an epoch); the others name one thing. */
 export interface RevocationEntry {
-  readonly kind: 'jti' | 'grant' | 'client' | 'subject' | 'kid'
+  readonly kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid'
   readonly id: string
-  /** For `client` and `subject`: tokens issued at or before this moment are revoked. */
+  /** For an epoch: what was granted or issued at or before this moment is revoked. */
   readonly notAfter?: NumericDate
   /** The entry matters until then: no token that it covers lives longer. */
   readonly until: NumericDate

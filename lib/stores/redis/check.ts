@@ -33,8 +33,12 @@ export async function checkRedis({
   hasServerClock,
 }: CheckOptions): Promise<StoreFinding[]> {
   const findings: StoreFinding[] = []
-  const unusable = (message: string) => findings.push({ severity: 'unusable', message })
-  const advise = (message: string) => findings.push({ severity: 'advice', message })
+  // The nodes of a cluster may all have the same to say.
+  const say = (severity: StoreFinding['severity'], message: string) => {
+    if (!findings.some((finding) => finding.message === message)) findings.push({ severity, message })
+  }
+  const unusable = (message: string) => say('unusable', message)
+  const advise = (message: string) => say('advice', message)
 
   try {
     const { rest } = await runner.run(checkPermissions, [keys.probe], [keys.hints])
@@ -53,7 +57,7 @@ export async function checkRedis({
     )
 
   const servers = await Promise.all(serversOf(client).map((server) => infoOf(server, deadline)))
-  for (const info of new Set(servers)) {
+  for (const info of servers) {
     if (info === undefined) {
       advise('the Redis user may not run INFO, so version, maxmemory-policy and persistence are not checked')
       continue

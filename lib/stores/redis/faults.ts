@@ -27,21 +27,24 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error ? codes.exec(error.message)?.[1] : undefined
 }
 
-/** Any failure of the driver or of Redis, as the fault that passes (503), with a reason that holds no secret. */
-export function unavailable(error: unknown): StoreUnavailable {
+/**
+ * Any failure of the driver or of Redis, as the fault that passes (503), with a reason that holds no secret.
+ * @param trouble what the connection said last, which tells more than the driver's own giving up
+ */
+export function unavailable(error: unknown, trouble?: unknown): StoreUnavailable {
   if (error instanceof StoreUnavailable) return error
   const code = codeOf(error)
   if (code !== undefined) return new StoreUnavailable(`${code}: ${meanings[code]}`, { cause: error })
   if (/max number of clients/.test(messageOf(error)))
     return new StoreUnavailable('Redis has reached maxclients', { cause: error })
+  return new StoreUnavailable(`Redis cannot be reached (${wordOf(trouble ?? error)})`, { cause: error })
+}
+
+/** An error in one word: its system code, what Redis said, or its name. */
+export function wordOf(error: unknown): string {
   const { code: errno, name } = (error ?? {}) as { code?: unknown; name?: unknown }
-  const word =
-    typeof errno === 'string' && /^[A-Z_]{3,32}$/.test(errno)
-      ? errno
-      : typeof name === 'string'
-        ? name
-        : 'error'
-  return new StoreUnavailable(`Redis cannot be reached (${word})`, { cause: error })
+  if (typeof errno === 'string' && /^[A-Z_]{3,48}$/.test(errno)) return errno
+  return codeOf(error) ?? (typeof name === 'string' && /^\w{1,48}$/.test(name) ? name : 'error')
 }
 
 function messageOf(error: unknown): string {

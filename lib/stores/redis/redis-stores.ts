@@ -57,6 +57,7 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
     throw new ConfigurationError('redisStores', ['keyPrefix of the client must have no braces and spaces'])
   const fullPrefix = prefixOf(client) + prefix
   const keys = keysOf(fullPrefix)
+  let trouble: unknown
   const connection = connect('express-aat')
   const runner = createRunner({
     client: connection,
@@ -64,6 +65,7 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
     monotonic: systemMonotonic,
     deadline,
     maxInFlight,
+    trouble: () => trouble,
     clock,
     replicas,
   })
@@ -72,7 +74,12 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
   function connect(name: string): RedisClient {
     const opened = duplicate(client, deadline, name)
     // Each command says for itself what went wrong; without a listener the driver would write to the console.
-    opened.on('error', () => undefined)
+    opened.on('error', (error) => {
+      trouble = error
+    })
+    opened.on('ready', () => {
+      trouble = undefined
+    })
     return opened
   }
 

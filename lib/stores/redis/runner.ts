@@ -2,7 +2,7 @@ import { StoreUnavailable } from '../../protocol/oauth-error.ts'
 import { type Random, randomId } from '../../protocol/random.ts'
 import type { Clock, NumericDate } from '../../protocol/time.ts'
 import type { RedisClient } from './connection.ts'
-import { codeOf, unavailable } from './faults.ts'
+import { codeOf, unavailable, wordOf } from './faults.ts'
 import type { Script } from './script.ts'
 
 export type Argument = string | number | Buffer
@@ -23,14 +23,13 @@ export interface RunnerOptions {
   /** Milliseconds. */
   readonly deadline: number
   readonly maxInFlight: number
+  /** What the connection said last, while it is not ready. */
+  readonly trouble: () => unknown
   /** Stands for the server's TIME. For tests. */
   readonly clock: Clock | undefined
   /** Replicas that have to acknowledge a write that must not be lost; 0: none. */
   readonly replicas: number
 }
-
-/** Milliseconds by which a script may run later than its deadline, for what is not known exactly of the server's clock. */
-const SLACK = 250
 
 /** What a script says that ran too late; this one refused to, and changed nothing. */
 class Late extends Error {}
@@ -39,8 +38,8 @@ class Late extends Error {}
  * Runs scripts, each with its own deadline, over a driver that may lose replies, re-send commands, and answer late:
  *
  * - the caller waits for `deadline` at the most, whatever the driver does;
- * - a script that reaches the server after that changes nothing: a refresh that sat in a queue for a minute would otherwise
- *   spend a token whose client gave up long ago, and the client's next attempt would look like theft;
+ * - a script that reaches the server after that changes nothing, not even a moment after: the client has its 503 and may be
+ *   two refreshes further by way of another instance, so that what still sat in a queue here would look like theft;
  * - the reply carries the nonce of the run, so one that belongs to another command is noticed and the connection dropped;
  * - commands that the driver has not settled are capped.
  */
@@ -50,18 +49,32 @@ export function createRunner({
   monotonic,
   deadline,
   maxInFlight,
+  trouble,
   clock,
   replicas,
 }: RunnerOptions) {
   let inFlight = 0
+  let isLeaving = false
   let idle: (() => void) | undefined
   /** The server's clock minus the monotonic one, in ms: the server is at least as far. */
   let offset: number | undefined
 
-  function learn(serverNow: number, receivedAt: number): void {
+  function learn(serverNow: number, sentAt: number, receivedAt: number): void {
     const observed = serverNow - receivedAt
-    // Replies take their time, so the greatest is the truest; a second less is a clock that jumped back.
-    if (offset === undefined || observed > offset || observed < offset - 1000) offset = observed
+    // Replies take their time, so the greatest is the truest, unless the server cannot be that far: its clock jumped back, or
+    // it is another server by now. It tells whole milliseconds.
+    const most = serverNow + 1 - sentAt
+    if (offset === undefined || observed > offset || most < offset) offset = observed
+  }
+
+  /** Once for all the replies that came together: the socket goes on for a moment, and the driver counts each time. */
+  function leave(): void {
+    if (isLeaving) return
+    isLeaving = true
+    client.once('close', () => {
+      isLeaving = false
+    })
+    client.disconnect(true)
   }
 
   function settle(): void {
@@ -74,21 +87,24 @@ export function createRunner({
     keys: readonly string[],
     args: readonly Argument[],
     durable: boolean,
+    givesUpAt: number,
   ): Promise<Reply> {
     const nonce = randomId(random, 12)
+    const sent = monotonic() * 1000
     // A server that was never heard says first what time it is there, and does nothing: who knows when it gets this.
-    const late = offset === undefined ? 0 : Math.ceil(monotonic() * 1000 + offset + deadline + SLACK)
+    // The offset is never too great, so this is not after the caller has given up; where it is too small, the answer tells.
+    const late = offset === undefined ? 0 : Math.floor(givesUpAt + offset)
     const head = [nonce, late, clock === undefined ? '' : Math.round(clock() * 1000)]
     const parameters = [keys.length, ...keys, ...head, ...args]
     const answer = await evaluate(script, parameters, durable)
     const received = monotonic() * 1000
     if (!Array.isArray(answer) || String(answer[0]) !== nonce) {
       // Replies and commands are out of step on this connection; whatever follows on it would be wrong too.
-      client.disconnect(true)
+      leave()
       throw new StoreUnavailable('a reply of Redis belongs to another command')
     }
     const serverNow = Number(answer[1])
-    learn(serverNow, received)
+    learn(serverNow, sent, received)
     const outcome = String(answer[2])
     if (outcome === 'late') throw new Late()
     return { outcome, now: serverNow / 1000, rest: answer.slice(3) as Buffer[] }
@@ -145,14 +161,17 @@ export function createRunner({
       return Promise.reject(new StoreUnavailable(`${inFlight} commands wait for Redis already`))
     return new Promise((resolve, reject) => {
       let isWaitedFor = true
+      const givesUpAt = monotonic() * 1000 + deadline
       const stopWaiting = whenOver(deadline, monotonic, () => {
         isWaitedFor = false
-        reject(new StoreUnavailable(`Redis did not answer within ${deadline} ms`))
+        const last = trouble()
+        const why = last === undefined ? '' : ` (${wordOf(last)})`
+        reject(new StoreUnavailable(`Redis did not answer within ${deadline} ms${why}`))
       })
 
       function attempt(mayBeLate: boolean): void {
         inFlight++
-        send(script, keys, args, durable).then(
+        send(script, keys, args, durable, givesUpAt).then(
           (reply) => {
             settle()
             stopWaiting()
@@ -167,7 +186,7 @@ export function createRunner({
             reject(
               error instanceof Late
                 ? new StoreUnavailable('Redis got the command too late and did nothing')
-                : unavailable(error),
+                : unavailable(error, trouble()),
             )
           },
         )

@@ -7,7 +7,7 @@
 -- Reply: unknown | rotated, kept or retried, the record, "1" after a fast-forward, "1" where lists have to enter the family
 --        again: it became one more lifetime old, or lives longer than was said | foreign, ended, reused, expired,
 --        scope_exceeded, resource_exceeded, nothing_left; each with the record
--- Run twice: a run with the nonce of the last rotation gets its answer again.
+-- Run twice: a run with the nonce of the last rotation or retry gets its answer again, also where the grace is over by then.
 local MAX_RETRIES = 65535
 local token_hash, lineage_hash = ARGV[3]:sub(1, 16), ARGV[3]:sub(17, 32)
 local next_hash, nonce_of_request = ARGV[3]:sub(33, 48), ARGV[3]:sub(49, 56)
@@ -93,12 +93,14 @@ end
 if age == 0 then return reply('unknown') end
 
 if age == 1 and previous == token_hash then
-  if last_nonce == nonce_of_request then return reply('rotated', record, flags >= 4 and '1' or '', '') end
+  if last_nonce == nonce_of_request then
+    return reply(retries > 0 and 'retried' or 'rotated', record, retries == 0 and flags >= 4 and '1' or '', '')
+  end
   if now - rotated < tonumber(ARGV[8]) and retries < MAX_RETRIES then
     if now - rotated >= previous_life and previous_life < 65535 or is_over then return reply('expired', record) end
     local refusal = excess()
     if refusal then return reply(refusal, record) end
-    retries, used, over = retries + 1, now, expires
+    retries, used, over, last_nonce = retries + 1, now, expires, nonce_of_request
     write()
     return reply('retried', record, '', longer and '1' or '')
   end
