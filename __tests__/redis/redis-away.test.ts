@@ -128,6 +128,9 @@ test('FLT-003 FLT-035 Redis dies and stays away: what needs it answers 503 in ti
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
   })
+  closeLater(async () => {
+    isLoaded = false
+  })
   await until('there is load', () => load.length > 20)
   await server.kill('SIGKILL')
   const began = performance.now()
@@ -145,7 +148,7 @@ test('FLT-003 FLT-035 Redis dies and stays away: what needs it answers 503 in ti
   expect(performance.now() - began).toBeGreaterThan(2000 - 1100)
   expect(performance.now() - began).toBeLessThan(2000 + DEADLINE + 1000)
   expect(refused.status).toBe(503)
-  expect(refused.headers.get('retry-after')).toBe('1')
+  expect(refused.headers.get('retry-after')).toMatch(/^[1-5]$/)
   isLoaded = false
   await Promise.all(lanes)
   const statuses = new Set((await Promise.all(load)).map(({ status }) => status))
@@ -156,7 +159,7 @@ test('FLT-003 FLT-035 Redis dies and stays away: what needs it answers 503 in ti
   expect((await fetch(`${world.base}/.well-known/jwks.json`)).status).toBe(200)
   expect((await world.token({ grant_type: 'client_credentials' })).status).toBe(200)
   expect(world.aat.health()).toMatchObject({ ready: false, keys: { canSign: true } })
-  await expect(world.aat.revoke({ subject: 'alice' }, { by: 'a test' } as never)).rejects.toThrow()
+  await expect(world.aat.revoke({ subject: 'alice' })).rejects.toThrow(/^Redis /)
   const told = toldBy(world)
   for (const secret of [body.refresh_token, body.access_token, code, CONFIDENTIAL.secret, RESOURCE_SERVER.secret])
     expect(told).not.toContain(secret)

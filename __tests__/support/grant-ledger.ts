@@ -17,7 +17,8 @@ interface Token {
   readonly generation: number
   readonly hash: string
   readonly keyId: string
-  use?: { at: number; nonce: string; expiry: number; forward: boolean }
+  /** When it was spent, and the run that spent it or got its successor again last: what a second run of that gets. */
+  use?: { at: number; expiry: number; nonce: string; outcome: 'rotated' | 'retried'; forward: boolean }
 }
 
 /** What the page on refresh tokens says of a family, as a ledger: every token that was ever handed out, and who holds which. */
@@ -133,7 +134,7 @@ export class GrantLedger {
       family.latest = now
       if (policy.issuance !== 'keep') {
         const { expiresAt } = limitsOf(family, policy, now)
-        family.held.use = { at: now, nonce: request.nonce, expiry: expiresAt, forward }
+        family.held.use = { at: now, expiry: expiresAt, nonce: request.nonce, outcome: 'rotated', forward }
         hold(family, { generation: request.generation + 1, ...next })
         if (policy.issuance === 'rotate-and-reset') family.periodStart = now
       }
@@ -143,12 +144,13 @@ export class GrantLedger {
     if (request.generation === family.held.generation) return { outcome: 'unknown' }
 
     const use = request.generation === family.held.generation - 1 ? known?.use : undefined
-    if (use?.nonce === request.nonce) return answer('rotated', use.forward)
+    if (use?.nonce === request.nonce) return answer(use.outcome, use.forward)
     if (use !== undefined && now < use.at + request.grace) {
       if (now >= use.expiry) return { outcome: 'expired', grant }
       if (refusal !== undefined) return { outcome: refusal, grant }
       family.latest = now
       family.end = limitsOf(family, policy, now).expiresAt
+      Object.assign(use, { nonce: request.nonce, outcome: 'retried', forward: false })
       return answer('retried', false)
     }
     family.ended = 'reused'

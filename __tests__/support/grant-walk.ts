@@ -139,10 +139,10 @@ export class Walk {
       this.#tally.operations++
       this.#tally.saw(answer.outcome)
       if (answer.outcome === 'unknown' && this.#isForgotten(member)) continue
-      const before = ledger.family?.held.generation
-      same(answer, ledger.refresh(requests[index] as RefreshRequest, this.#now))
-      const isWritten = answer.outcome !== 'rotated' || ledger.family?.held.generation !== before
-      if ('limits' in answer && isWritten) {
+      const request = requests[index] as RefreshRequest
+      const isRunAgain = ledger.family?.tokens.some(({ use }) => use?.nonce === request.nonce) === true
+      same(answer, ledger.refresh(request, this.#now))
+      if ('limits' in answer && !isRunAgain) {
         member.goneAt = sentAt + (answer.limits.expiresAt - answer.limits.now) * 1000
         if (answer.fastForwarded) this.#tally.saw('fast-forwarded')
       } else if ('limits' in answer) this.#tally.saw('run again')

@@ -13,7 +13,7 @@ export interface Family {
   readonly lineage: TokenHash
   generation: number
   token: NextToken
-  /** The immediate predecessor, its own expiry, and when it was first used. */
+  /** The immediate predecessor, its own expiry, when it was first used, and the nonce of its last run. */
   previous?: {
     hash: NextToken['hash']
     expiresAt: NumericDate
@@ -87,12 +87,16 @@ export function decide(family: Family, request: RefreshRequest, now: NumericDate
   if (age === 1 && previous !== undefined && sameHash(previous.hash, request.tokenHash)) {
     const answer = { grant, generation: family.generation, keyId: family.token.keyId, limits }
     if (previous.nonce === request.nonce)
-      return { outcome: 'rotated', ...answer, fastForwarded: previous.fastForwarded }
+      return previous.retries > 0
+        ? { outcome: 'retried', ...answer, fastForwarded: false }
+        : { outcome: 'rotated', ...answer, fastForwarded: previous.fastForwarded }
     if (now - previous.usedAt < request.grace && previous.retries < MAX_RETRIES) {
       if (now >= previous.expiresAt || isOver(limits)) return { outcome: 'expired', grant }
       const excess = excessOver(grant, request)
       if (excess !== undefined) return { outcome: excess, grant }
       previous.retries++
+      // A retry that is run again is one, also where the window is over by then.
+      previous.nonce = request.nonce
       family.lastUsedAt = now
       return { outcome: 'retried', ...answer, fastForwarded: false }
     }

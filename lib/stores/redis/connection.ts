@@ -21,6 +21,8 @@ export function duplicate(client: RedisClient, deadline: number, name: string): 
     keyPrefix: '',
     replyMapping: 'legacy',
     connectionName: name,
+    // The user of the documented ACL line may not, since older servers do not know the command.
+    disableClientInfo: true,
     stringNumbers: false,
     enableAutoPipelining: false,
     enableOfflineQueue: true,

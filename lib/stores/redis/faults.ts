@@ -24,7 +24,10 @@ const codes = new RegExp(`(?:^|[\\s-])(${Object.keys(meanings).join('|')})\\b`)
 
 /** The code of an error reply, also where an older Redis wraps it in the error of the script. */
 export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error ? codes.exec(error.message)?.[1] : undefined
+  if (!(error instanceof Error)) return undefined
+  // Redis 6.2 and 7.0 tell of a right that a script lacks without the code.
+  const lacksRight = /ACL failure in script|executing the script can't/.test(error.message)
+  return codes.exec(error.message)?.[1] ?? (lacksRight ? 'NOPERM' : undefined)
 }
 
 /**
