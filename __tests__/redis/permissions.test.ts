@@ -49,7 +49,6 @@ test('FLT-051 a user made by exactly the documented line: the whole suite works,
   const registered = await world.register({
     redirect_uris: [REDIRECT_URI],
     token_endpoint_auth_method: 'private_key_jwt',
-    grant_types: ['client_credentials'],
     jwks: { keys: [{ ...(await exportJWK(publicKey)), kid: 'k', alg: 'ES256' }] },
   })
   expect(registered.status).toBe(201)
@@ -62,12 +61,14 @@ test('FLT-051 a user made by exactly the documented line: the whole suite works,
     .setExpirationTime('60s')
     .sign(privateKey)
   const assertion = {
-    grant_type: 'client_credentials',
+    grant_type: 'refresh_token',
+    refresh_token: refreshed.body.refresh_token,
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
     client_assertion,
   }
-  expect((await world.token(assertion, {})).status).toBe(200)
-  expect((await other.token(assertion, {})).status).toBe(401)
+  // Authenticated, and not the one whose token this is; then the same assertion once more.
+  expect((await world.token(assertion, {})).body.error).toBe('invalid_grant')
+  expect((await other.token(assertion, {})).body.error).toBe('invalid_client')
 
   expect((await other.call('/api/a', refreshed.body.access_token)).status).toBe(200)
   const revoked = await world.post(world.endpoint('revoke'), { token: refreshed.body.refresh_token }, client)
