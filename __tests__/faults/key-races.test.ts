@@ -17,9 +17,7 @@ test('FLT-032: 32 processes rotate at once: one new key, time after time', async
   const server = await sharedRedis()
   await server.flush()
   const processes = Array.from({ length: 32 }, () => new InstanceProcess())
-  await Promise.all(
-    processes.map((one) => one.start({ redis: server.address, stores: { deadline: 5000 } })),
-  )
+  await Promise.all(processes.map((one) => one.start({ redis: server.address, stores: { deadline: 5000 } })))
   await Promise.all(processes.map((one) => one.call('ready')))
   await rotateTogether(processes, 5)
 }, 60_000)

@@ -87,12 +87,16 @@ test(`FLT-056: ${SECONDS} s of load with a fault every other second: no session 
     const ending = (end: string) => keys.filter((key) => key.endsWith(`}:${end}`))
     expect(ending('f')).toHaveLength(24)
     expect(ending('c')).toHaveLength(25)
-    const others = keys.filter((key) => !/\}:[fct]$/.test(key)).map((key) => key.replace(/^aat:\{.{22,}\}/, '…'))
+    const others = keys
+      .filter((key) => !/\}:[fct]$/.test(key))
+      .map((key) => key.replace(/^aat:\{.{22,}\}/, '…'))
     // Ring, log, lists of the subject and the client, the consents, who is there, and a few counters of rate limits.
     expect(others.length).toBeLessThan(16)
     expect((await used()) - before).toBeLessThan(2 ** 20)
     const refreshes = holders.reduce((sum, { tokens }) => sum + tokens.length, 0)
-    console.log(`FLT-056: ${refreshes} refreshes, ${count} faults, keys ${keys.length}, others ${others.sort()}`)
+    console.log(
+      `FLT-056: ${refreshes} refreshes, ${count} faults, keys ${keys.length}, others ${others.sort()}`,
+    )
   } finally {
     await instances.close()
     await proxy.close()

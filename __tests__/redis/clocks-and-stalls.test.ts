@@ -1,4 +1,5 @@
 import { afterEach, expect, jest, test } from '@jest/globals'
+import { sharedRedis } from '../support/redis-servers.ts'
 import {
   anotherInstance,
   expectUnavailable,
@@ -8,7 +9,6 @@ import {
   startRedisWorld,
   timed,
 } from '../support/redis-world.ts'
-import { sharedRedis } from '../support/redis-servers.ts'
 import { until } from '../support/until.ts'
 import { manualClock } from '../support/world.ts'
 
@@ -23,32 +23,37 @@ function stepClock(seconds: number): void {
   jest.spyOn(Date, 'now').mockImplementation(() => real() + seconds * 1000)
 }
 
-test.each([600, -600])('FLT-036 clock of one instance %i s off: not ready and says so, families live by the time of Redis', async (ahead) => {
-  const world = await startRedisWorld({ aat: { refreshTokens: { lifetime: 300 } } })
-  const { body } = await world.signInAndGetTokens()
-  stepClock(ahead)
-  const other = await anotherInstance(world, {
-    aat: { refreshTokens: { lifetime: 300 } },
-    clock: realClock(),
-    ready: false,
-  })
-  const problem =
-    'the clock of this machine and that of Redis differ by 600 s; at most 30 are allowed: keep both with NTP'
-  await until('it has looked', () => other.aat.health().problems.includes(problem))
-  expect(other.aat.health().ready).toBe(false)
-  await expect(other.aat.ready()).rejects.toThrow('differ by 600 s')
-  expect(other.eventsNamed('store.finding').filter((event) => 'message' in event && event.message === problem)).toHaveLength(1)
+test.each([600, -600])(
+  'FLT-036 clock of one instance %i s off: not ready and says so, families live by the time of Redis',
+  async (ahead) => {
+    const world = await startRedisWorld({ aat: { refreshTokens: { lifetime: 300 } } })
+    const { body } = await world.signInAndGetTokens()
+    stepClock(ahead)
+    const other = await anotherInstance(world, {
+      aat: { refreshTokens: { lifetime: 300 } },
+      clock: realClock(),
+      ready: false,
+    })
+    const problem =
+      'the clock of this machine and that of Redis differ by 600 s; at most 30 are allowed: keep both with NTP'
+    await until('it has looked', () => other.aat.health().problems.includes(problem))
+    expect(other.aat.health().ready).toBe(false)
+    await expect(other.aat.ready()).rejects.toThrow('differ by 600 s')
+    expect(
+      other.eventsNamed('store.finding').filter((event) => 'message' in event && event.message === problem),
+    ).toHaveLength(1)
 
-  const refreshed = await other.refresh(body.refresh_token)
-  expect(refreshed.status).toBe(200)
-  expect(refreshed.body.refresh_token_expires_in).toBeGreaterThan(295)
-  expect(refreshed.body.refresh_token_expires_in).toBeLessThanOrEqual(300)
+    const refreshed = await other.refresh(body.refresh_token)
+    expect(refreshed.status).toBe(200)
+    expect(refreshed.body.refresh_token_expires_in).toBeGreaterThan(295)
+    expect(refreshed.body.refresh_token_expires_in).toBeLessThanOrEqual(300)
 
-  stepClock(0)
-  const again = await anotherInstance(world, { aat: { refreshTokens: { lifetime: 300 } } })
-  expect(again.aat.health()).toMatchObject({ ready: true, problems: [] })
-  expect((await again.refresh(refreshed.body.refresh_token)).status).toBe(200)
-})
+    stepClock(0)
+    const again = await anotherInstance(world, { aat: { refreshTokens: { lifetime: 300 } } })
+    expect(again.aat.health()).toMatchObject({ ready: true, problems: [] })
+    expect((await again.refresh(refreshed.body.refresh_token)).status).toBe(200)
+  },
+)
 
 test('FLT-036 29 s are allowed, 31 are not', async () => {
   for (const [offset, count] of [
@@ -95,7 +100,9 @@ test('FLT-037 the clock of Redis goes back by an hour: no family lives longer fo
 })
 
 test('FLT-038 the machine’s clock steps during a request: deadlines and staleness do not see it', async () => {
-  const world = await startRedisWorld({ redis: { deadline: 300 } })
+  // The suite's own time does not go back before its first key: what is looked at is how long things take.
+  const steady = Object.assign(() => (performance.timeOrigin + performance.now()) / 1000, realClock())
+  const world = await startRedisWorld({ redis: { deadline: 300 }, clock: steady })
   let { refresh_token: token } = (await world.signInAndGetTokens()).body
   for (const step of [3600, -7200]) {
     const open = gate()
@@ -134,7 +141,7 @@ test('FLT-043 an event loop that stalls for longer than the deadline takes the a
   const world = await startRedisWorld({
     // Nothing of this process between the stores and Redis: it would stall as well.
     client: { port },
-    redis: { deadline: 100 },
+    redis: { deadline: 300 },
     aat: { revocationStaleAfter: 2 },
   })
   const { body } = await world.signInAndGetTokens()

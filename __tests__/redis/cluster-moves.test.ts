@@ -73,7 +73,9 @@ test('FLT-020: a slot moves while refreshes hit its family: no error, no second 
   expect({ statuses: [...statuses], forks }).toEqual({ statuses: [200], forks: 0 })
   expect(instances.eventsNamed('token.refreshed')).toHaveLength(holder.tokens.length - 1)
   expect(instances.eventsNamed('refresh_token.reused')).toEqual([])
-  console.log(`FLT-020: ${Math.round(refreshes / ((performance.now() - began) / 1000))} refreshes/s on one slot`)
+  console.log(
+    `FLT-020: ${Math.round(refreshes / ((performance.now() - began) / 1000))} refreshes/s on one slot`,
+  )
 }, 60_000)
 
 test('FLT-020: codes are redeemed while their slot stands open between two nodes', async () => {
@@ -117,7 +119,8 @@ test('FLT-022: a shard is away: its families get 503, those of others go on; wit
     // A new file-less server would come back empty; a stopped one does not answer, as a dead host.
     away.pause()
     try {
-      if (away === log) await until('stale', () => [one, two].every(({ aat }) => !aat.health().revocations.fresh))
+      if (away === log)
+        await until('stale', () => [one, two].every(({ aat }) => !aat.health().revocations.fresh))
       const isAway = (holder: Holder) => away === log || owners[holders.indexOf(holder)] === away
       await Promise.all(
         holders.map(async (holder) => {

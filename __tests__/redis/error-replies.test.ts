@@ -6,8 +6,8 @@ import {
   closeLater,
   expectUnavailable,
   generationOf,
-  proxiedStores,
   type RedisWorld,
+  reasonsOf,
   startRedisWorld,
   timed,
   toldBy,
@@ -22,11 +22,6 @@ async function ownServer(args: string[] = []): Promise<RedisServer> {
 }
 
 const refreshTokenOf = async (world: RedisWorld) => (await world.signInAndGetTokens()).body.refresh_token
-
-/** The private reasons of the faults so far. */
-function reasons(world: RedisWorld): string[] {
-  return world.eventsNamed('fault').map((event) => String((event as unknown as { error: Error }).error.message))
-}
 
 test('FLT-019 NOSCRIPT (SCRIPT FLUSH, a new server): loaded again, and nobody notices', async () => {
   const world = await startRedisWorld({ loaded: false })
@@ -51,7 +46,10 @@ test('FLT-018 READONLY: the primary became a replica; reconnecting finds the new
   await pair.caughtUp()
   await pair.promote(next)
   await old.send('REPLICAOF', '127.0.0.1', next.port)
-  await until('the old primary follows', async () => (await old.info('replication')).master_link_status === 'up')
+  await until(
+    'the old primary follows',
+    async () => (await old.info('replication')).master_link_status === 'up',
+  )
 
   // Nobody has told the address yet: 503, never 500 and never the client's fault, and no storm of connections.
   world.proxy.resetCounts()
@@ -60,7 +58,7 @@ test('FLT-018 READONLY: the primary became a replica; reconnecting finds the new
   expectUnavailable(await world.register({ redirect_uris: [REDIRECT_URI] }))
   const seconds = (performance.now() - began) / 1000
   expect(world.proxy.accepted / seconds).toBeLessThan(40)
-  expect(reasons(world).every((reason) => /READONLY|did not answer/.test(reason))).toBe(true)
+  expect(reasonsOf(world).every((reason) => /READONLY|did not answer/.test(reason))).toBe(true)
 
   world.proxy.retarget(next.port)
   const answer = await until('it found the new primary', async () => {
@@ -80,7 +78,12 @@ test('FLT-024 no memory left (OOM): 503 and nothing half done; revoking still wo
   const [kept, gone] = [await refreshTokenOf(world), await refreshTokenOf(world)]
   const { code, verifier } = await world.authorize()
   const redeem = () =>
-    world.token({ grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: REDIRECT_URI })
+    world.token({
+      grant_type: 'authorization_code',
+      code,
+      code_verifier: verifier,
+      redirect_uri: REDIRECT_URI,
+    })
   const registered = (await world.register({ redirect_uris: [REDIRECT_URI] })).body.client_id
   await server.send('CONFIG', 'SET', 'maxmemory', '1mb')
 
@@ -90,9 +93,13 @@ test('FLT-024 no memory left (OOM): 503 and nothing half done; revoking still wo
     await world.register({ redirect_uris: [REDIRECT_URI] }),
   ])
     expectUnavailable(answer)
-  expect(reasons(world)[0]).toBe('OOM: Redis has reached maxmemory')
+  expect(reasonsOf(world)[0]).toBe('OOM: Redis has reached maxmemory')
   // The log cannot be written, which is said, but the family is over.
-  const revoked = await world.post(world.endpoint('revoke'), { token: gone }, basic(CONFIDENTIAL.id, CONFIDENTIAL.secret))
+  const revoked = await world.post(
+    world.endpoint('revoke'),
+    { token: gone },
+    basic(CONFIDENTIAL.id, CONFIDENTIAL.secret),
+  )
   expectUnavailable(revoked)
   expect(await world.stores.clients.delete(registered)).toBe('deleted')
 
@@ -102,6 +109,8 @@ test('FLT-024 no memory left (OOM): 503 and nothing half done; revoking still wo
   expect((await redeem()).status).toBe(200)
   expect(world.eventsNamed('refresh_token.reused')).toEqual([])
   for (const secret of [kept, gone, code]) expect(toldBy(world)).not.toContain(secret)
+  // Nor what the driver sent: keys, records, hashes.
+  expect(toldBy(world)).not.toMatch(/args:/)
 })
 
 test('FLT-031 the disk is full (MISCONF): writes are 503, reads and guards go on', async () => {
@@ -111,10 +120,13 @@ test('FLT-031 the disk is full (MISCONF): writes are 503, reads and guards go on
   const world = await startRedisWorld({ server })
   const { body } = await world.signInAndGetTokens()
   await server.send('BGSAVE')
-  await until('the snapshot failed', async () => (await server.info('persistence')).rdb_last_bgsave_status === 'err')
+  await until(
+    'the snapshot failed',
+    async () => (await server.info('persistence')).rdb_last_bgsave_status === 'err',
+  )
 
   expectUnavailable(await world.refresh(body.refresh_token))
-  expect(reasons(world)[0]).toBe('MISCONF: Redis cannot write to its disk and refuses to go on')
+  expect(reasonsOf(world)[0]).toBe('MISCONF: Redis cannot write to its disk and refuses to go on')
   const revoke = await world.post(
     world.endpoint('revoke'),
     { token: body.refresh_token },
@@ -133,12 +145,20 @@ test('FLT-039 BUSY with somebody else’s script: 503 at once; our own scripts a
   const server = await ownServer(['--busy-reply-threshold', '20'])
   const world = await startRedisWorld({ server })
   const token = await refreshTokenOf(world)
-  const busy = server.client().eval('while true do end', 0).catch((error: Error) => error.message)
-  await until('it is busy', () => server.send('PING').then(() => false, (error: Error) => error.message.startsWith('BUSY')))
+  const busy = server
+    .client()
+    .eval('while true do end', 0)
+    .catch((error: Error) => error.message)
+  await until('it is busy', () =>
+    server.send('PING').then(
+      () => false,
+      (error: Error) => error.message.startsWith('BUSY'),
+    ),
+  )
   const { answer, ms } = await timed(() => world.refresh(token))
   expectUnavailable(answer)
   expect(ms).toBeLessThan(200)
-  expect(reasons(world).at(-1)).toBe("BUSY: Redis is busy with somebody's script")
+  expect(reasonsOf(world).at(-1)).toBe("BUSY: Redis is busy with somebody's script")
   await server.send('SCRIPT', 'KILL')
   expect(await busy).toContain('killed')
   let { body } = await world.refresh(token)
@@ -147,57 +167,4 @@ test('FLT-039 BUSY with somebody else’s script: 503 at once; our own scripts a
   const { cmdstat_evalsha: statistics = '' } = await server.info('commandstats')
   expect(Number(/usec_per_call=([\d.]+)/.exec(statistics)?.[1])).toBeLessThan(1000)
   expect(world.eventsNamed('refresh_token.reused')).toEqual([])
-})
-
-test('FLT-041 maxclients: 503 with the reason, no busy loop, and a connection as soon as there is room', async () => {
-  const server = await ownServer(['--maxclients', '50'])
-  const world = await startRedisWorld({ server })
-  const token = await refreshTokenOf(world)
-  const others = Array.from({ length: 55 }, () => server.client({ retryStrategy: () => 5 }))
-  await until('it is full', () => others.filter(({ status }) => status === 'ready').length >= 45)
-  world.proxy.cutAll()
-  // The others take each place that becomes free before it can.
-  world.proxy.resetCounts()
-  const began = performance.now()
-  for (let round = 0; round < 3; round++) expectUnavailable(await world.refresh(token))
-  const { stores } = await proxiedStores({ server, proxy: world.proxy })
-  expect(await stores.check?.()).toEqual([
-    { severity: 'unusable', message: expect.stringMatching(/maxclients|cannot be reached|did not answer/) },
-  ])
-  const seconds = (performance.now() - began) / 1000
-  expect(world.proxy.accepted / seconds).toBeLessThan(60)
-  for (const other of others) other.disconnect()
-  await until('it answers again', async () => (await world.refresh(token)).status === 200)
-})
-
-test('FLT-042 the password is changed, a right is taken away: 503, a clear reason, no crash; well again when it is put right', async () => {
-  const server = await ownServer()
-  await server.send('ACL', 'SETUSER', 'app', 'on', '>one', '~*', '&*', '+@all')
-  const world = await startRedisWorld({ server, client: { username: 'app', password: 'one' } })
-  let token = await refreshTokenOf(world)
-
-  await server.send('ACL', 'SETUSER', 'app', '-setrange', '-set')
-  expectUnavailable(await world.refresh(token))
-  expect(reasons(world).at(-1)).toBe(
-    'NOPERM: the Redis user may not run a command that is needed; see the ACL line in the README',
-  )
-  await server.send('ACL', 'SETUSER', 'app', '+@all')
-  token = (await world.refresh(token)).body.refresh_token
-
-  await server.send('ACL', 'SETUSER', 'app', 'resetpass', '>two')
-  await server.send('CLIENT', 'KILL', 'USER', 'app')
-  world.proxy.resetCounts()
-  const began = performance.now()
-  expectUnavailable(await until('it is refused', async () => {
-    const answer = await world.refresh(token)
-    if (answer.status === 200) token = answer.body.refresh_token
-    return answer.status !== 200 && answer
-  }))
-  expectUnavailable(await world.refresh(token))
-  expect(reasons(world).at(-1)).toMatch(/WRONGPASS/)
-  expect(world.proxy.accepted / ((performance.now() - began) / 1000)).toBeLessThan(60)
-  await server.send('ACL', 'SETUSER', 'app', '>one')
-  await until('it answers again', async () => (await world.refresh(token)).status === 200)
-  expect(world.eventsNamed('refresh_token.reused')).toEqual([])
-  for (const secret of [token, ' one', '"one"', "'one'"]) expect(toldBy(world)).not.toContain(secret)
 })

@@ -3,7 +3,13 @@ import { type Cluster, Redis } from 'ioredis'
 import type { AatEvent } from '../../lib/index.ts'
 import { type RedisStoresOptions, redisStores } from '../../lib/redis.ts'
 import { until } from '../support/until.ts'
-import { type ManualClock, startWorld, type TokenAnswer, type World, type WorldOptions } from '../support/world.ts'
+import {
+  type ManualClock,
+  startWorld,
+  type TokenAnswer,
+  type World,
+  type WorldOptions,
+} from '../support/world.ts'
 
 /** The machine's clock, as Redis has its own; `advance` sets it that much further ahead. */
 export function machineClock(): ManualClock {
@@ -65,8 +71,8 @@ export class Instances {
     await world.close()
   }
 
-  eventsNamed(name: AatEvent['name']): AatEvent[] {
-    return this.worlds.flatMap((world) => world.eventsNamed(name))
+  eventsNamed<N extends AatEvent['name']>(name: N): Extract<AatEvent, { name: N }>[] {
+    return this.worlds.flatMap((world) => world.eventsNamed(name) as Extract<AatEvent, { name: N }>[])
   }
 
   async close(): Promise<void> {
@@ -140,5 +146,7 @@ export async function expectInvalidGrant(world: World, token: string): Promise<v
 }
 
 export function kidsOf(world: World): Promise<string[]> {
-  return world.call('/.well-known/jwks.json').then(({ body }) => body.keys.map(({ kid }: { kid: string }) => kid))
+  return world
+    .call('/.well-known/jwks.json')
+    .then(({ body }) => body.keys.map(({ kid }: { kid: string }) => kid))
 }

@@ -26,7 +26,9 @@ test.each([
       const gate = new Promise<void>((resolve) => {
         letGo = resolve
       })
-      const reached = proxy.next(({ args }) => args.some((one) => String(one) === key), { requestAfter: gate })
+      const reached = proxy.next(({ args }) => args.some((one) => String(one) === key), {
+        requestAfter: gate,
+      })
       const refused = slow.refresh(holder.token)
       await reached
       expect((await refused).status).toBe(503)

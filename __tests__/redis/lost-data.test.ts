@@ -114,7 +114,9 @@ test('FLT-030: an old backup under running instances: alarms, keys and revocatio
   const good = [plain.access, rotated.access, young?.access ?? '']
   await server.restart()
   await until('both alarms', () =>
-    ['ring.repaired', 'revocation.rolled_back'].every((name) => instances.eventsNamed(name as never).length > 0),
+    ['ring.repaired', 'revocation.rolled_back'].every(
+      (name) => instances.eventsNamed(name as never).length > 0,
+    ),
   )
   const [alarm] = instances.eventsNamed('revocation.rolled_back')
   expect(alarm).toMatchObject({ from: 3, added: 2 })

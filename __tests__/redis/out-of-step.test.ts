@@ -1,9 +1,8 @@
 import { expect, test } from '@jest/globals'
 import { proxiedStores, runsOf, startRedisWorld, toldBy } from '../support/redis-world.ts'
 import { until } from '../support/until.ts'
-import { claimsOf, REDIRECT_URI } from '../support/world.ts'
-
-const FAULTS = ['duplicate_reply', 'duplicate_both', 'drop_reply', 'drop_request'] as const
+import { claimsOf } from '../support/world.ts'
+import { FAULTS, provokeCrossTalk } from './cross-talk.ts'
 
 test.each(FAULTS)('%s: no request is ever given the answer of another one', async (fault) => {
   const world = await startRedisWorld({ redis: { deadline: 200 } })
@@ -50,52 +49,19 @@ test.each(FAULTS)('%s with WAIT behind the writes: neither', async (fault) => {
     )
   await revoke('warm')
   void proxy.next(runsOf('append-revocation'), fault)
-  const answers = await Promise.all([revoke('a'), revoke('b'), stores.clients.read('x').catch(() => undefined)])
+  const answers = await Promise.all([
+    revoke('a'),
+    revoke('b'),
+    stores.clients.read('x').catch(() => undefined),
+  ])
   expect(answers).not.toContain('written')
   expect(answers[2]).toBe(undefined)
   await until('it is in step again', async () => /^0 of 1 replicas/.test(await revoke('c')))
 })
 
 test('FLT-008 commands that are given up at random moments under load (scaled: 3,000): every reply belongs to its request', async () => {
-  const { stores, proxy } = await proxiedStores({ redis: { deadline: 50, maxInFlight: 1_000_000 } })
-  const ids = Array.from({ length: 40 }, (_, index) => `client-${index}`)
-  const client = (id: string) => ({
-    id,
-    origin: 'registered' as const,
-    applicationType: 'web' as const,
-    redirectUris: [REDIRECT_URI],
-    grantTypes: [],
-    authenticationMethod: 'none' as const,
-    secretHashes: [],
-    createdAt: 1,
-  })
-  await until('they are there', async () => {
-    for (const id of ids) await stores.clients.create(client(id))
-    return true
-  })
-  let state = 7
-  const random = () => {
-    state = (state * 16_807) % 2_147_483_647
-    return state / 2_147_483_647
-  }
-  const actions = [...FAULTS, 'cut_after', 'cut_before', { delayReply: 60 }, { delayRequest: 45 }] as const
-  const stop = proxy.onCommand(({ name }) =>
-    name === 'EVALSHA' && random() < 0.01 ? actions[Math.floor(random() * actions.length)] : undefined,
-  )
-  const counts = { right: 0, unavailable: 0, wrong: 0 }
-  const lane = async () => {
-    for (let round = 0; round < 75; round++) {
-      const id = ids[Math.floor(random() * ids.length)] ?? ''
-      const found = await stores.clients.read(id).catch(() => 'unavailable' as const)
-      if (found === 'unavailable') counts.unavailable++
-      else if (found?.id === id) counts.right++
-      else counts.wrong++
-    }
-  }
-  await Promise.all(Array.from({ length: 40 }, lane))
-  stop()
-  expect(counts.wrong).toBe(0)
-  expect(counts.right).toBeGreaterThan(300)
-  expect(counts.unavailable).toBeGreaterThan(10)
-  expect((await until('it is well again', () => stores.clients.read('client-7'))).id).toBe('client-7')
+  const { right, wrong, unavailable } = await provokeCrossTalk({ commands: 3000, lanes: 40, faults: 30 })
+  expect(wrong).toBe(0)
+  expect(right).toBeGreaterThan(300)
+  expect(unavailable).toBeGreaterThan(10)
 })

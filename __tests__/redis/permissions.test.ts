@@ -66,16 +66,20 @@ test('FLT-051 a user made by exactly the documented line: the whole suite works,
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
     client_assertion,
   }
-  // Authenticated, and not the one whose token this is; then the same assertion once more.
-  expect((await world.token(assertion, {})).body.error).toBe('invalid_grant')
+  // Authenticated, though not for this grant type; then the same assertion once more.
+  expect((await world.token(assertion, {})).body.error).toBe('unauthorized_client')
   expect((await other.token(assertion, {})).body.error).toBe('invalid_client')
 
   expect((await other.call('/api/a', refreshed.body.access_token)).status).toBe(200)
   const revoked = await world.post(world.endpoint('revoke'), { token: refreshed.body.refresh_token }, client)
   expect(revoked.status).toBe(200)
-  await until('the hint arrived', async () => (await other.call('/api/a', refreshed.body.access_token)).status === 401, {
-    timeout: 2000,
-  })
+  await until(
+    'the hint arrived',
+    async () => (await other.call('/api/a', refreshed.body.access_token)).status === 401,
+    {
+      timeout: 2000,
+    },
+  )
   expect((await introspect(refreshed.body.refresh_token)).body).toEqual({ active: false })
   await world.aat.keys.rotate()
   await world.aat.revoke({ subject: 'alice' })
@@ -112,7 +116,9 @@ test('a user that lacks one command of the scripts is told which', async () => {
         `NOPERM: the Redis user may not run a command that is needed; see the ACL line in the README: ${aclLine(PREFIX)}`,
       )
     else
-      expect(message).toBe(`the Redis user may not run ${command.toUpperCase()}; it needs: ${aclLine(PREFIX)}`)
+      expect(message).toBe(
+        `the Redis user may not run ${command.toUpperCase()}; it needs: ${aclLine(PREFIX)}`,
+      )
     expect(message).not.toContain(USER.password)
   }
 })
@@ -123,9 +129,7 @@ test('a user for other keys, for other channels, or without EVALSHA', async () =
   expect(keys).toContain('NOPERM: ')
   expect(keys).toContain(aclLine('other:'))
   await server.send('ACL', 'SETUSER', 'aat', 'resetchannels')
-  expect(await unusable(server)).toEqual([
-    `the Redis user may not run PUBLISH; it needs: ${aclLine(PREFIX)}`,
-  ])
+  expect(await unusable(server)).toEqual([`the Redis user may not run PUBLISH; it needs: ${aclLine(PREFIX)}`])
   await setUser(server, aclLine(PREFIX))
   await server.send('ACL', 'SETUSER', 'aat', '-evalsha', '-eval')
   expect((await unusable(server))[0]).toContain('NOPERM: ')

@@ -12,7 +12,7 @@ import {
   toldBy,
 } from '../support/redis-world.ts'
 import { until } from '../support/until.ts'
-import { basic, Browser, CONFIDENTIAL, REDIRECT_URI, RESOURCE_SERVER, readAnswer } from '../support/world.ts'
+import { Browser, basic, CONFIDENTIAL, REDIRECT_URI, RESOURCE_SERVER, readAnswer } from '../support/world.ts'
 
 const DEADLINE = 200
 /** What an answer may take beside the deadline, on a machine that is busy. */
@@ -99,7 +99,10 @@ test('FLT-001 Redis down at start: three instances are up and answer 503, make n
   const back = performance.now()
   await Promise.all(
     worlds.map((world) =>
-      until('it issues tokens', async () => (await world.token({ grant_type: 'client_credentials' })).status === 200),
+      until(
+        'it issues tokens',
+        async () => (await world.token({ grant_type: 'client_credentials' })).status === 200,
+      ),
     ),
   )
   expect(performance.now() - back).toBeLessThan(2000)
@@ -161,7 +164,13 @@ test('FLT-003 FLT-035 Redis dies and stays away: what needs it answers 503 in ti
   expect(world.aat.health()).toMatchObject({ ready: false, keys: { canSign: true } })
   await expect(world.aat.revoke({ subject: 'alice' })).rejects.toThrow(/^Redis /)
   const told = toldBy(world)
-  for (const secret of [body.refresh_token, body.access_token, code, CONFIDENTIAL.secret, RESOURCE_SERVER.secret])
+  for (const secret of [
+    body.refresh_token,
+    body.access_token,
+    code,
+    CONFIDENTIAL.secret,
+    RESOURCE_SERVER.secret,
+  ])
     expect(told).not.toContain(secret)
   expect(world.eventsNamed('fault').length).toBeGreaterThan(0)
 })

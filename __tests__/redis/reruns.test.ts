@@ -23,7 +23,9 @@ function twice(world: Pick<RedisWorld, 'proxy'>, name: string, action: (typeof C
 
 describeEach('refresh', async (action) => {
   for (const issuance of ['keep', 'rotate', 'rotate-and-reset'] as const) {
-    const world = await startRedisWorld({ aat: { refreshTokens: { issuance, grace: 0, dangerouslyKeepForPublicClients: true } } })
+    const world = await startRedisWorld({
+      aat: { refreshTokens: { issuance, grace: 0, dangerouslyKeepForPublicClients: true } },
+    })
     let token = (await world.signInAndGetTokens()).body.refresh_token
     for (let round = 1; round <= 3; round++) {
       const hit = twice(world, 'refresh', action)
@@ -182,9 +184,6 @@ test('a retry whose second run comes when its grace is over is a retry all the s
   expect(world.eventsNamed('token.retried')).toHaveLength(1)
 })
 
-function describeEach(
-  name: string,
-  prove: (action: (typeof CAUSES)[number]) => Promise<void>,
-): void {
+function describeEach(name: string, prove: (action: (typeof CAUSES)[number]) => Promise<void>): void {
   test.each(CAUSES)(`${name} that runs twice (%s) gives the first answer, and happened once`, prove)
 }

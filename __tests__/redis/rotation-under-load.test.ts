@@ -17,7 +17,10 @@ test('FLT-032: keys rotate under load, day after day: verifiers with the default
   let ahead = 0
   const real = Date.now.bind(Date)
   jest.spyOn(Date, 'now').mockImplementation(() => real() + ahead * 1000)
-  instances = new Instances(to(server), { redis: { clock: () => Date.now() / 1000 } })
+  instances = new Instances(to(server), {
+    redis: { clock: () => Date.now() / 1000 },
+    aat: { refreshTokens: { issuance: 'rotate-and-reset', lifetime: 365 * 86_400 } },
+  })
   const [one, two] = [await instances.start(), await instances.start()]
   const holders = await signIn(one, 4)
   const verifiers = [one, two, two].map(({ base }) =>

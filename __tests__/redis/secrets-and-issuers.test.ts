@@ -45,7 +45,15 @@ test('FLT-046: the active key is revoked under load: refused here within a secon
   for (const world of worlds)
     await until('refused', async () => (await world.call('/api/a', stolen)).status === 401, { timeout: 2000 })
   expect(performance.now() - began).toBeLessThan(1000)
-  await until('refused elsewhere', () => verify(stolen).then(() => false, () => true), { timeout: 3000 })
+  await until(
+    'refused elsewhere',
+    () =>
+      verify(stolen).then(
+        () => false,
+        () => true,
+      ),
+    { timeout: 3000 },
+  )
   isDone = true
   await load
   for (const holder of holders) {
@@ -70,7 +78,12 @@ test('FLT-047: the secret is lost: no competing ring, running instances go on; a
 
   await instances.stop(one)
   await server.send('DEL', RING)
-  await until('it is ready', () => two.aat.ready().then(() => true, () => false))
+  await until('it is ready', () =>
+    two.aat.ready().then(
+      () => true,
+      () => false,
+    ),
+  )
   for (const kid of await kidsOf(two)) expect(JSON.stringify(before)).not.toContain(kid)
   const [next] = await signIn(two, 1)
   await next?.refresh(two)

@@ -1,6 +1,14 @@
 import { expect, test } from '@jest/globals'
 import { sha256 } from '../../lib/protocol/digest.ts'
-import { expectUnavailable, generationOf, proxiedStores, startRedisWorld, timed } from '../support/redis-world.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
+import { sharedRedis } from '../support/redis-servers.ts'
+import {
+  expectUnavailable,
+  generationOf,
+  proxiedStores,
+  startRedisWorld,
+  timed,
+} from '../support/redis-world.ts'
 import { until } from '../support/until.ts'
 
 test('FLT-009 slow Redis: its latency and little more until the deadline, then 503; the answer comes when it is well again', async () => {
@@ -67,8 +75,6 @@ test('FLT-010 jitter and 1 % loss: no wrong outcome, and errors only where the l
     state = (state * 16_807) % 2_147_483_647
     return state / 2_147_483_647
   }
-  const { startFaultProxy } = await import('../support/fault-proxy.ts')
-  const { sharedRedis } = await import('../support/redis-servers.ts')
   const proxy = await startFaultProxy((await sharedRedis()).port, { random })
   const world = await startRedisWorld({ proxy, redis: { deadline: 300 } })
   proxy.latency(1, 4)

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from '@jest/globals'
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts'
-import { type ReplicatedRedis, type RedisServer, startReplicated } from '../support/redis-servers.ts'
+import { type RedisServer, type ReplicatedRedis, startReplicated } from '../support/redis-servers.ts'
 import { until } from '../support/until.ts'
 import { claimsOf, type World } from '../support/world.ts'
 import { expectInvalidGrant, Holder, Instances, signIn, to } from './instances.ts'

@@ -38,11 +38,16 @@ test('a policy that is changed while the app runs: it stops being ready, says wh
   expect(world.aat.health().ready).toBe(true)
   await server.send('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
   ahead += 60
-  await until('it has looked', () => !world.aat.health().ready && world.aat.health().problems[0]?.includes('allkeys'))
+  await until(
+    'it has looked',
+    () => !world.aat.health().ready && world.aat.health().problems[0]?.includes('allkeys'),
+  )
   await server.send('CONFIG', 'SET', 'maxmemory-policy', 'noeviction')
   ahead += 3
   await until('it has looked again', () => world.aat.health().ready)
-  const told = world.eventsNamed('store.finding').filter((event) => JSON.stringify(event).includes('allkeys-lru'))
+  const told = world
+    .eventsNamed('store.finding')
+    .filter((event) => JSON.stringify(event).includes('allkeys-lru'))
   expect(told).toHaveLength(1)
 })
 
@@ -50,15 +55,24 @@ test('a server that cannot be reached, and one that does not answer: unusable, i
   const server = await startRedis()
   const proxy = await startFaultProxy(server.port)
   closeLater(() => server.stop())
-  const { stores } = await proxiedStores({ server, proxy, client: { password: 'a-password' }, redis: { deadline: 100 } })
+  const { stores } = await proxiedStores({
+    server,
+    proxy,
+    client: { password: 'a-password' },
+    redis: { deadline: 100 },
+  })
   await proxy.refuse()
   proxy.cutAll()
   const refused = (await stores.check?.()) ?? []
-  expect(refused).toEqual([{ severity: 'unusable', message: expect.stringMatching(/^Redis (cannot be reached|did not)/) }])
+  expect(refused).toEqual([
+    { severity: 'unusable', message: expect.stringMatching(/^Redis (cannot be reached|did not)/) },
+  ])
   await proxy.refuse(false)
   proxy.blackhole()
   const silent = (await stores.check?.()) ?? []
-  expect(silent).toEqual([{ severity: 'unusable', message: expect.stringMatching(/^Redis did not answer within 100 ms/) }])
+  expect(silent).toEqual([
+    { severity: 'unusable', message: expect.stringMatching(/^Redis did not answer within 100 ms/) },
+  ])
   for (const { message } of [...refused, ...silent]) {
     expect(message).not.toContain('127.0.0.1')
     expect(message).not.toContain('a-password')

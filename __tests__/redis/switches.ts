@@ -53,14 +53,16 @@ export async function expectSwitchesUnderLoad(switches: ('kill' | 'pause' | 'han
       if (how === 'pause') old.resume()
       await until('it follows', async () => (await old.send('ROLE'))[0] === 'slave', { timeout: 20_000 })
       await set.caughtUp()
-      await until('Sentinel knows', async () => {
-        const [replica]: string[][] = await (set.sentinels[0] as NonNullable<(typeof set.sentinels)[0]>).send(
-          'SENTINEL',
-          'REPLICAS',
-          set.name,
-        )
-        return replica?.includes('slave') && replica[replica.indexOf('master-link-status') + 1] === 'ok'
-      }, { timeout: 20_000 })
+      await until(
+        'Sentinel knows',
+        async () => {
+          const [replica]: string[][] = await (
+            set.sentinels[0] as NonNullable<(typeof set.sentinels)[0]>
+          ).send('SENTINEL', 'REPLICAS', set.name)
+          return replica?.includes('slave') && replica[replica.indexOf('master-link-status') + 1] === 'ok'
+        },
+        { timeout: 20_000 },
+      )
     }
     isDone = true
     await failed

@@ -13,7 +13,7 @@ import { Redis } from 'ioredis'
 
 /**
  * @typedef {object} Settings
- * @property {import('ioredis').RedisOptions} redis
+ * @property {{ host: string, port: number }} redis
  * @property {import('express-aat/redis').RedisStoresOptions} [stores]
  * @property {import('express-aat').AatOptions} aat
  * @property {number} [count] how many instances

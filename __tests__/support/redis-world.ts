@@ -134,3 +134,10 @@ export async function generationOf(world: RedisWorld): Promise<number> {
   expect(families).toHaveLength(1)
   return (await world.redis.client().getBuffer(families[0] ?? ''))?.readUInt32BE(2) ?? -1
 }
+
+/** The private reasons of the faults so far. */
+export function reasonsOf(world: RedisWorld): string[] {
+  return world
+    .eventsNamed('fault')
+    .map((event) => String((event as unknown as { error: Error }).error.message))
+}

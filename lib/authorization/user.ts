@@ -32,6 +32,8 @@ export function readUser(value: unknown, now: NumericDate): SignedInUser | undef
   const { subject, authTime, acr, amr, displayName } = value
   if (typeof subject !== 'string' || subject === '' || jsonSize(subject) > 257)
     throw mistake('subject must be a string of 1 to 255 bytes')
+  // Half a character is written as another text than it is compared by: a revocation of this subject would miss it.
+  if (/\p{Surrogate}/u.test(subject)) throw mistake('subject must be well-formed Unicode')
   if (subject.startsWith(CLIENT_SUBJECT_PREFIX))
     throw mistake(`subject must not start with "${CLIENT_SUBJECT_PREFIX}"`)
   if (typeof authTime !== 'number' || !Number.isFinite(authTime) || authTime <= 0 || authTime > now + 60) {

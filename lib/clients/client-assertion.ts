@@ -12,6 +12,8 @@ const MAX_ASSERTION_LIFETIME = 600
 const MAX_ASSERTION_LENGTH = 8192
 /** How far a client's clock may differ, in seconds. */
 const TOLERANCE = 30
+/** How far the store's clock may be ahead of this one, in seconds: it must not forget a `jti` that is still taken here. */
+const STORE_AHEAD = 30
 
 /** The client that an assertion says it is from (its `sub`), before anything is verified. */
 export function claimedClientId(assertion: string): string | undefined {
@@ -65,6 +67,9 @@ export async function problemOfAssertion(
     return 'exp is too far in the future'
   if (iat !== undefined && (typeof iat !== 'number' || iat > now + TOLERANCE)) return 'iat is in the future'
   if (typeof jti !== 'string' || jti === '' || jti.length > 512) return 'jti'
-  const claim = await replays.claim(sha256(JSON.stringify([client.id, jti])), Math.ceil(exp) + TOLERANCE)
+  const claim = await replays.claim(
+    sha256(JSON.stringify([client.id, jti])),
+    Math.ceil(exp) + TOLERANCE + STORE_AHEAD,
+  )
   return claim === 'seen' ? 'jti was used before' : undefined
 }

@@ -9,6 +9,7 @@ import {
   type RevocationStore,
 } from '../stores/ports.ts'
 import { createKnownRevocations, type Revocable } from './known-revocations.ts'
+import { createOwnEntries } from './own-entries.ts'
 
 export interface RevocationLogOptions {
   readonly store: RevocationStore
@@ -46,6 +47,7 @@ export function createRevocationLog({
   staleAfter,
 }: RevocationLogOptions) {
   const known = createKnownRevocations(clock)
+  const own = createOwnEntries(endFamily)
   const learners = new Set<(entry: RevocationEntry) => void>()
   let place: Place = BEGINNING
   let reading: Promise<void> | undefined
@@ -60,18 +62,38 @@ export function createRevocationLog({
     for (const learner of learners) learner(entry)
   }
 
+  function learnRead(entry: RevocationEntry): void {
+    own.seen(entry)
+    learn(entry)
+  }
+
   async function read(): Promise<void> {
+    const due = own.acknowledged()
     for (let isMore = true; isMore; ) {
       const began = monotonic()
       const news = await store.since(place)
       if (!news.proven) await repair(news.place)
       else {
-        news.entries.forEach(learn)
+        news.entries.forEach(learnRead)
         place = news.place
       }
       isMore = news.proven && news.more
       if (!isMore) readAt = began
     }
+    await writeAgain(due.filter(own.isUnread), place)
+    void own.endDue(monotonic())
+  }
+
+  /** @param found where the store stands */
+  async function writeAgain(lost: readonly RevocationEntry[], found: Place): Promise<void> {
+    for (const entry of lost) {
+      await store.append(entry)
+      own.settle(entry)
+      // What lost the entry may have lost the end of the family as well.
+      if (entry.kind === 'grant') own.end(entry.id, monotonic())
+    }
+    if (lost.length > 0 || found.revision < place.revision)
+      emit('revocation.rolled_back', { from: place.revision, to: found.revision, added: lost.length })
   }
 
   /**
@@ -80,24 +102,19 @@ export function createRevocationLog({
    */
   async function repair(found: Place): Promise<void> {
     const stored = createKnownRevocations(clock)
+    const acknowledged = own.acknowledged()
     let from = BEGINNING
     for (let isMore = true; isMore; ) {
       const news = await store.since(from)
       for (const entry of news.entries) {
-        learn(entry)
+        learnRead(entry)
         stored.learn(entry)
       }
       from = news.place
       isMore = news.more
     }
-    const missing = known.notIn(stored)
-    for (const entry of missing) {
-      // What lost the entry may have lost the end of the family as well.
-      if (entry.kind === 'grant') await endFamily(entry.id)
-      await store.append(entry)
-    }
-    if (missing.length > 0 || found.revision < place.revision)
-      emit('revocation.rolled_back', { from: place.revision, to: found.revision, added: missing.length })
+    await writeAgain(known.notIn(stored), found)
+    acknowledged.forEach(own.settle)
     place = from
   }
 
@@ -173,8 +190,9 @@ export function createRevocationLog({
         until: end,
         ...(isEpoch && { notAfter: notAfter === 'ever' ? end : (notAfter ?? now) }),
       }
-      await store.append(entry)
+      await own.track(entry, () => store.append(entry))
       learn(entry)
+      if (kind === 'grant') own.ended(id, monotonic())
       emit('revocation.recorded', { kind, id, by })
     },
 

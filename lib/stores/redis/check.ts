@@ -43,7 +43,9 @@ export async function checkRedis({
   try {
     const { rest } = await runner.run(checkPermissions, [keys.probe], [keys.hints])
     if (rest.length > 0)
-      unusable(`the Redis user may not run ${rest.join(', ')}; it needs: ${aclLine(prefix)}`)
+      unusable(
+        `the Redis user may not run ${[...new Set(rest.map(String))].join(', ')}; it needs: ${aclLine(prefix)}`,
+      )
   } catch (error) {
     const reason = unavailable(error).message
     unusable(codeOf((error as Error).cause) === 'NOPERM' ? `${reason}: ${aclLine(prefix)}` : reason)

@@ -36,11 +36,19 @@ export function codeOf(error: unknown): string | undefined {
  */
 export function unavailable(error: unknown, trouble?: unknown): StoreUnavailable {
   if (error instanceof StoreUnavailable) return error
+  stripCommand(error)
   const code = codeOf(error)
   if (code !== undefined) return new StoreUnavailable(`${code}: ${meanings[code]}`, { cause: error })
   if (/max number of clients/.test(messageOf(error)))
     return new StoreUnavailable('Redis has reached maxclients', { cause: error })
   return new StoreUnavailable(`Redis cannot be reached (${wordOf(trouble ?? error)})`, { cause: error })
+}
+
+/** The driver hangs the command with all its arguments on its errors: records and hashes, which belong in no event and no log. */
+function stripCommand(error: unknown): void {
+  if (typeof error !== 'object' || error === null) return
+  Reflect.deleteProperty(error, 'command')
+  if ('lastNodeError' in error) stripCommand(error.lastNodeError)
 }
 
 /** An error in one word: its system code, what Redis said, or its name. */

@@ -32,7 +32,15 @@ export interface RunnerOptions {
 }
 
 /** What a script says that ran too late; this one refused to, and changed nothing. */
-class Late extends Error {}
+class Late extends Error {
+  /** How far the clock of the server that said so is ahead of the monotonic one, in ms. */
+  readonly offset: number
+
+  constructor(offset: number) {
+    super('late')
+    this.offset = offset
+  }
+}
 
 /**
  * Runs scripts, each with its own deadline, over a driver that may lose replies, re-send commands, and answer late:
@@ -88,12 +96,13 @@ export function createRunner({
     args: readonly Argument[],
     durable: boolean,
     givesUpAt: number,
+    ahead = offset,
   ): Promise<Reply> {
     const nonce = randomId(random, 12)
     const sent = monotonic() * 1000
     // A server that was never heard says first what time it is there, and does nothing: who knows when it gets this.
     // The offset is never too great, so this is not after the caller has given up; where it is too small, the answer tells.
-    const late = offset === undefined ? 0 : Math.floor(givesUpAt + offset)
+    const late = ahead === undefined ? 0 : Math.floor(givesUpAt + ahead)
     const head = [nonce, late, clock === undefined ? '' : Math.round(clock() * 1000)]
     const parameters = [keys.length, ...keys, ...head, ...args]
     const answer = await evaluate(script, parameters, durable)
@@ -106,7 +115,7 @@ export function createRunner({
     const serverNow = Number(answer[1])
     learn(serverNow, sent, received)
     const outcome = String(answer[2])
-    if (outcome === 'late') throw new Late()
+    if (outcome === 'late') throw new Late(serverNow - received)
     return { outcome, now: serverNow / 1000, rest: answer.slice(3) as Buffer[] }
   }
 
@@ -161,17 +170,20 @@ export function createRunner({
       return Promise.reject(new StoreUnavailable(`${inFlight} commands wait for Redis already`))
     return new Promise((resolve, reject) => {
       let isWaitedFor = true
-      const givesUpAt = monotonic() * 1000 + deadline
-      const stopWaiting = whenOver(deadline, monotonic, () => {
+      let givesUpAt = monotonic() * 1000 + deadline
+      const waitOn = () => {
+        givesUpAt = monotonic() * 1000 + deadline
+      }
+      const stopWaiting = whenOver(deadline, monotonic, waitOn, () => {
         isWaitedFor = false
         const last = trouble()
         const why = last === undefined ? '' : ` (${wordOf(last)})`
         reject(new StoreUnavailable(`Redis did not answer within ${deadline} ms${why}`))
       })
 
-      function attempt(mayBeLate: boolean): void {
+      function attempt(ahead?: number): void {
         inFlight++
-        send(script, keys, args, durable, givesUpAt).then(
+        send(script, keys, args, durable, givesUpAt, ahead).then(
           (reply) => {
             settle()
             stopWaiting()
@@ -181,7 +193,8 @@ export function createRunner({
             settle()
             // Judged by no clock yet, or by one that was behind, say after a failover to a server whose own is ahead: once
             // more, by the right one.
-            if (error instanceof Late && mayBeLate && isWaitedFor) return attempt(false)
+            // In a cluster that is the clock of this node: what others say meanwhile is of no use here.
+            if (error instanceof Late && ahead === undefined && isWaitedFor) return attempt(error.offset)
             stopWaiting()
             reject(
               error instanceof Late
@@ -191,7 +204,7 @@ export function createRunner({
           },
         )
       }
-      attempt(true)
+      attempt()
     })
   }
 
@@ -218,15 +231,17 @@ export function createRunner({
 export type Runner = ReturnType<typeof createRunner>
 
 /** Calls back when so many milliseconds are over; returns a function that calls it off. */
-function whenOver(deadline: number, monotonic: Clock, giveUp: () => void): () => void {
+function whenOver(deadline: number, monotonic: Clock, waitOn: () => void, giveUp: () => void): () => void {
   const began = monotonic()
   let isCalledOff = false
   let timer = setTimeout(() => {
     // Timers come before sockets, so what was answered in time is read first. A timer that is much too late tells that this
     // process stood still; then the driver gave its socket up too, and needs time for a new one.
     const stoodStill = monotonic() - began > (2 * deadline) / 1000
-    if (stoodStill) timer = setTimeout(giveUp, deadline)
-    else setImmediate(() => isCalledOff || giveUp())
+    if (stoodStill) {
+      timer = setTimeout(giveUp, deadline)
+      waitOn()
+    } else setImmediate(() => isCalledOff || giveUp())
   }, deadline)
   return () => {
     isCalledOff = true

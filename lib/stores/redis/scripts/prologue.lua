@@ -11,7 +11,9 @@ if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
+-- What the caller learns the server's clock from, so not the time of a family, which may be ahead of a clock that jumped back.
+local said = string.format('%.0f', now)
 local function reply(...)
-  return { nonce, string.format('%.0f', now), ... }
+  return { nonce, said, ... }
 end
 if now > late then return reply('late') end

@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto'
+import { expect, test } from '@jest/globals'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { keysIn, realClock, startRedisWorld } from '../support/redis-world.ts'
+import { manualClock } from '../support/world.ts'
+
+test('an assertion is used again while the clock of Redis is ahead, within what is allowed', async () => {
+  const { publicKey, privateKey } = await generateKeyPair('ES256')
+  const redisClock = manualClock(Math.floor(Date.now() / 1000))
+  const world = await startRedisWorld({
+    clock: realClock(),
+    redis: { clock: redisClock },
+    aat: (base) => ({
+      clients: [
+        {
+          clientId: 'signer',
+          jwks: { keys: [{ ...awaitedKey, alg: 'ES256' }] },
+          authenticationMethod: 'private_key_jwt',
+          grantTypes: ['client_credentials'],
+          name: base,
+        },
+      ],
+    }),
+  } as never)
+  redisClock.advance(29)
+  const now = Math.floor(Date.now() / 1000)
+  // Over a while ago, still taken for the sake of clocks that differ.
+  const assertion = await new SignJWT({})
+    .setProtectedHeader({ alg: 'ES256' })
+    .setIssuer('signer')
+    .setSubject('signer')
+    .setAudience(world.issuer)
+    .setJti(randomUUID())
+    .setExpirationTime(now - 5)
+    .sign(privateKey)
+  const use = () =>
+    world.token({
+      grant_type: 'client_credentials',
+      scope: 'a',
+      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+      client_assertion: assertion,
+    })
+  void publicKey
+  const answers = [await use(), await use(), await use()]
+  expect(answers.map(({ status }) => status)).toEqual([200, 401, 401])
+})
+
+const awaitedKey = {}
+
+test('a subject that is no well-formed text is refused: revoking it would miss what Redis keeps of it', async () => {
+  const world = await startRedisWorld({
+    authorize: {
+      resolveUser: () => ({ subject: 'mallory\ud800', authTime: Math.floor(Date.now() / 1000) }),
+    },
+  })
+  const { location, code } = await world.authorize().catch(() => ({ location: undefined, code: '' }))
+  expect({ code, error: location?.searchParams.get('error') ?? 'server_error' }).toEqual({
+    code: '',
+    error: 'server_error',
+  })
+  void keysIn
+})
+
+test('only offline_access is asked for, twice: it is as if nothing were asked, and no token is spent for a refusal', async () => {
+  const world = await startRedisWorld()
+  const { body } = await world.signInAndGetTokens({ scope: 'a b' })
+  const answer = await world.refresh(body.refresh_token, { scope: 'offline_access offline_access' })
+  expect(answer.body).toMatchObject({ scope: 'a b' })
+})

@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto'
+import { sha256, type TokenHash } from '../../lib/protocol/digest.ts'
+import type { Grant, RefreshPolicy } from '../../lib/stores/ports.ts'
+import { sharedRedis } from '../support/redis-servers.ts'
+import { proxiedStores } from '../support/redis-world.ts'
+
+const RESOURCE = 'https://api.example/'
+const obtainable = new Map([[RESOURCE, new Set(['a'])]])
+const hash = () => randomBytes(16).toString('base64url') as TokenHash
+const id = () => randomBytes(16).toString('base64url')
+
+/**
+ * Refreshes families around their end, by the server's own clock. A rotation counts as broken where its successor is refused
+ * at once although it was said to live for longer.
+ */
+export async function raceTheEnd({ rounds, batch }: { rounds: number; batch: number }) {
+  const { port } = await sharedRedis()
+  const { stores } = await proxiedStores({ client: { port }, redis: { deadline: 5000 } })
+  const policy: RefreshPolicy = { issuance: 'rotate-and-reset', lifetime: 0.3 }
+  const counts = { rotated: 0, refused: 0, broken: [] as string[] }
+
+  async function one(): Promise<void> {
+    const now = Date.now() / 1000
+    const grant: Grant = {
+      id: id(),
+      clientId: 'client',
+      subject: id(),
+      scope: ['a'],
+      resources: [RESOURCE],
+      createdAt: now,
+      authTime: now,
+    }
+    const [codeHash, lineage, tokenHash] = [sha256(id()), hash(), hash()]
+    await stores.grants.issueCode({
+      grant,
+      codeHash,
+      redirectUri: 'https://client.example/cb',
+      redirectUriRequired: false,
+      codeChallenge: 'challenge',
+      expiresAt: now + 60,
+    })
+    const common = { grantId: grant.id, clientId: 'client', nonce: id(), obtainable }
+    const redeemed = await stores.grants.redeemCode({
+      ...common,
+      codeHash,
+      challenge: 'challenge',
+      family: { token: { hash: tokenHash, keyId: 'k' }, lineage, policy },
+    })
+    if (redeemed.outcome !== 'redeemed' || redeemed.limits === undefined) throw new Error(redeemed.outcome)
+    const end = redeemed.limits.expiresAt
+    const refresh = (generation: number, presented: TokenHash, next: TokenHash) =>
+      stores.grants.refresh({
+        ...common,
+        nonce: id(),
+        generation,
+        tokenHash: presented,
+        lineage,
+        next: { hash: next, keyId: 'k' },
+        policy,
+        grace: 10,
+      })
+    // A way of some milliseconds is still ahead.
+    const at = end - 0.009 + Math.random() * 0.01
+    await new Promise((resolve) => setTimeout(resolve, (at - Date.now() / 1000) * 1000))
+    const successor = hash()
+    const first = await refresh(0, tokenHash, successor)
+    if (first.outcome !== 'rotated') {
+      counts.refused++
+      if (first.outcome !== 'expired' && first.outcome !== 'unknown') counts.broken.push(first.outcome)
+      return
+    }
+    counts.rotated++
+    if (first.limits.expiresAt < end) counts.broken.push('an end that came closer')
+    const second = await refresh(1, successor, hash())
+    if (second.outcome !== 'rotated' && Date.now() / 1000 < first.limits.expiresAt)
+      counts.broken.push(`a successor that was ${second.outcome}`)
+  }
+
+  for (let done = 0; done < rounds; done += batch) await Promise.all(Array.from({ length: batch }, one))
+  return counts
+}
