@@ -8,7 +8,7 @@ import type { Instance, StoreFinding, Stores } from './stores/ports.ts'
 
 /** Seconds between looks at the store itself, while it is well and while it is not. */
 const CALM = 15
-const WORRIED = 2
+const WORRIED = 1
 
 export interface HealthOptions {
   readonly stores: Stores

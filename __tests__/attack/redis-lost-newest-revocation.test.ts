@@ -29,22 +29,25 @@ async function tickAll(): Promise<void> {
 }
 
 describe('a revocation that nobody has read back yet when the store loses it', () => {
-  test.each([0, 1])('the instance that wrote it writes it again (%i entries were there before)', async (before) => {
-    const { place, log } = losingSite()
-    const one = await start(place)
-    const two = await start(place)
-    const { body } = await one.signInAndGetTokens({ scope: 'a' })
-    if (before === 1) await one.aat.revoke({ jti: 'earlier' })
-    await tickAll()
-    await one.aat.revoke({ jti: String(claimsOf(body.access_token).jti) })
-    log.keepOnly(before)
-    await tickAll()
-    expect(log.length()).toBe(before + 1)
-    expect((await two.call('/api/a', body.access_token)).status).toBe(401)
-    expect(one.eventsNamed('revocation.rolled_back')).toMatchObject([{ added: 1 }])
-    await tickAll()
-    expect(log.length()).toBe(before + 1)
-  })
+  test.each([0, 1])(
+    'the instance that wrote it writes it again (%i entries were there before)',
+    async (before) => {
+      const { place, log } = losingSite()
+      const one = await start(place)
+      const two = await start(place)
+      const { body } = await one.signInAndGetTokens({ scope: 'a' })
+      if (before === 1) await one.aat.revoke({ jti: 'earlier' })
+      await tickAll()
+      await one.aat.revoke({ jti: String(claimsOf(body.access_token).jti) })
+      log.keepOnly(before)
+      await tickAll()
+      expect(log.length()).toBe(before + 1)
+      expect((await two.call('/api/a', body.access_token)).status).toBe(401)
+      expect(one.eventsNamed('revocation.rolled_back')).toMatchObject([{ added: 1 }])
+      await tickAll()
+      expect(log.length()).toBe(before + 1)
+    },
+  )
 
   test('another entry has taken its revision since', async () => {
     const { place, log } = losingSite()
@@ -89,7 +92,9 @@ test('the shard of a family lost its end, that of the log lost nothing: no refre
         ends.push(grantId)
         if (ends.length > 1) return grants.end(grantId, reason)
         const grant = (await grants.readFamily(grantId))?.grant
-        return grant === undefined ? ({ outcome: 'unknown' } as const) : ({ outcome: 'ended', grant } as const)
+        return grant === undefined
+          ? ({ outcome: 'unknown' } as const)
+          : ({ outcome: 'ended', grant } as const)
       },
     },
   }

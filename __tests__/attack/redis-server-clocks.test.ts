@@ -1,47 +1,6 @@
 import { expect, test } from '@jest/globals'
-import type { RedisClient } from '../../lib/stores/redis/connection.ts'
-import { createRunner } from '../../lib/stores/redis/runner.ts'
-import { script } from '../../lib/stores/redis/script.ts'
-import { realClock, runsOf, startRedisWorld } from '../support/redis-world.ts'
+import { anotherInstance, realClock, runsOf, startRedisWorld } from '../support/redis-world.ts'
 import { manualClock } from '../support/world.ts'
-
-/** A cluster that runs nothing: each node answers by its own clock, as the prologue of the scripts does. */
-function nodesWithClocks(aheadOf: (key: string) => number): RedisClient {
-  return {
-    once: () => undefined,
-    disconnect: () => undefined,
-    async callBuffer(_command: string, parameters: unknown[]) {
-      const [, , key, nonce, late] = parameters
-      await new Promise((resolve) => setTimeout(resolve, 1 + Math.random() * 4))
-      const now = Math.floor(performance.now() + 1e12 + aheadOf(String(key)))
-      return [nonce, String(now), now > Number(late) ? 'late' : 'done'].map((text) => Buffer.from(String(text)))
-    },
-  } as unknown as RedisClient
-}
-
-test('nodes of a cluster whose clocks differ by more than the deadline: every command in time is done', async () => {
-  const runner = createRunner({
-    client: nodesWithClocks((key) => (key === 'ahead' ? 2000 : 0)),
-    random: (size) => Buffer.from(Array.from({ length: size }, () => Math.floor(Math.random() * 256))),
-    monotonic: () => performance.now() / 1000,
-    deadline: 500,
-    maxInFlight: 5000,
-    trouble: () => undefined,
-    clock: undefined,
-    replicas: 0,
-  })
-  const readFamily = script('read-family')
-  const outcomes = await Promise.all(
-    Array.from({ length: 400 }, async (_, index) => {
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 200))
-      return runner.run(readFamily, [index % 2 === 0 ? 'ahead' : 'right']).then(
-        ({ outcome }) => outcome,
-        (error: Error) => error.message,
-      )
-    }),
-  )
-  expect([...new Set(outcomes)]).toEqual(['done'])
-})
 
 test('the clock of Redis was put back: a family that was used before does not pass its time for that of the server', async () => {
   const redisClock = manualClock(Math.floor(Date.now() / 1000))
@@ -70,3 +29,28 @@ test('the clock of Redis was put back: a family that was used before does not pa
   // A second after the deadline at the most, and not a minute.
   expect((lates[0] ?? 0) / 1000 - redisClock.now).toBeLessThan(1.5)
 })
+
+test.each([20, -20])(
+  'an instance %i s off gave a grant; another revokes all of the user a moment later: the grant is over',
+  async (ahead) => {
+    const world = await startRedisWorld()
+    const other = await anotherInstance(world, { clock: realClock(ahead) })
+    const { body } = await other.signInAndGetTokens()
+    await world.aat.revoke({ subject: 'alice' })
+    expect((await other.refresh(body.refresh_token)).body.error).toBe('invalid_grant')
+    expect((await world.call('/api/a', body.access_token)).status).toBe(401)
+  },
+)
+
+test.each([20, -20])(
+  'an instance %i s off revokes all of a user: grants of before are over, and a new one is good',
+  async (ahead) => {
+    const world = await startRedisWorld()
+    const other = await anotherInstance(world, { clock: realClock(ahead) })
+    const { body } = await world.signInAndGetTokens()
+    await other.aat.revoke({ subject: 'alice' })
+    expect((await other.refresh(body.refresh_token)).body.error).toBe('invalid_grant')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect((await world.signInAndGetTokens()).status).toBe(200)
+  },
+)

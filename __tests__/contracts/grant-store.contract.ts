@@ -757,7 +757,7 @@ export function grantStoreContract(make: StoresFactory): void {
       expect(await limits(family, 2, { policy: RESET })).toMatchObject({ expiresAt: T + 190 })
     })
 
-    test('a lifetime of 2^31 s overflows nothing', async () => {
+    test('EXP-017: a lifetime of 2^31 s overflows nothing, and every millisecond is exact', async () => {
       const policy = { ...RESET, lifetime: 2 ** 31, absoluteLifetime: 2 ** 31 }
       const family = await open(policy)
       at(0.5)

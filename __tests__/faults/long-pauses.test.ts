@@ -30,7 +30,7 @@ test('a refresh that is delivered 12 s after its deadline, with a grace of 10 s:
   expect(world.eventsNamed('refresh_token.reused')).toEqual([])
 })
 
-test('FLT-034 a subscription that is half-open is noticed by the heartbeat and made anew', async () => {
+test('FLT-034: a subscription that is half-open is noticed by the heartbeat and made anew', async () => {
   const world = await startRedisWorld()
   const instance = await anotherInstance(world)
   await until('it has subscribed', () => instance.proxy.count('SUBSCRIBE') === 1)

@@ -7,21 +7,21 @@ import { startRedis } from '../support/redis-servers.ts'
 import { closeLater, proxiedStores } from '../support/redis-world.ts'
 import { until } from '../support/until.ts'
 
-test('FLT-008 100,000 commands, some given up at random moments: every reply belongs to its request', async () => {
+test('FLT-008: 100,000 commands, some given up at random moments: every reply belongs to its request', async () => {
   const { right, wrong, unavailable } = await provokeCrossTalk({ commands: 100_000, lanes: 500, faults: 80 })
   expect(wrong).toBe(0)
   expect(right).toBeGreaterThan(10_000)
   expect(unavailable).toBeGreaterThan(100)
 })
 
-test('FLT-053 60,000 refreshes within ±5 ms of the family’s end: 200 with a successor that lives, or refused', async () => {
+test('FLT-053: 60,000 refreshes within ±5 ms of the family’s end: 200 with a successor that lives, or refused', async () => {
   const { rotated, refused, broken } = await raceTheEnd({ rounds: 60_000, batch: 1000 })
   expect(broken).toEqual([])
   expect(rotated + refused).toBe(60_000)
   expect(Math.min(rotated, refused)).toBeGreaterThan(100)
 })
 
-test('FLT-040 a connection storm (scaled: 60 instances): they come back spread out, none in a loop, and all of them', async () => {
+test('FLT-040: a connection storm (scaled: 60 instances): they come back spread out, none in a loop, and all of them', async () => {
   const server = await startRedis()
   closeLater(() => server.stop())
   const proxy = await startFaultProxy(server.port)

@@ -104,7 +104,7 @@ describe('aat.health', () => {
     expect(told(world)).toEqual([ADVICE.message, UNUSABLE.message, UNUSABLE.message])
   })
 
-  test('looks every 15 s while the store is well, every two while it is not', async () => {
+  test('looks every 15 s while the store is well, every second while it is not', async () => {
     const world = await start()
     const looksIn = async (seconds: number) => {
       const before = world.store.looks
@@ -117,9 +117,9 @@ describe('aat.health', () => {
     expect(await looksIn(14)).toBe(0)
     world.store.found = [UNUSABLE]
     expect(await looksIn(1)).toBe(1)
-    expect(await looksIn(10)).toBe(5)
+    expect(await looksIn(10)).toBe(10)
     world.store.found = []
-    expect(await looksIn(2)).toBe(1)
+    expect(await looksIn(1)).toBe(1)
     expect(await looksIn(14)).toBe(0)
   })
 

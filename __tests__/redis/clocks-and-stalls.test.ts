@@ -24,7 +24,7 @@ function stepClock(seconds: number): void {
 }
 
 test.each([600, -600])(
-  'FLT-036 clock of one instance %i s off: not ready and says so, families live by the time of Redis',
+  'FLT-036: clock of one instance %i s off: not ready and says so, families live by the time of Redis',
   async (ahead) => {
     const world = await startRedisWorld({ aat: { refreshTokens: { lifetime: 300 } } })
     const { body } = await world.signInAndGetTokens()
@@ -55,7 +55,7 @@ test.each([600, -600])(
   },
 )
 
-test('FLT-036 29 s are allowed, 31 are not', async () => {
+test('FLT-036: 29 s are allowed, 31 are not', async () => {
   for (const [offset, count] of [
     [29, 0],
     [-29, 0],
@@ -69,7 +69,7 @@ test('FLT-036 29 s are allowed, 31 are not', async () => {
   }
 })
 
-test('FLT-037 the clock of Redis goes back by an hour: no family lives longer for it, and the key schedule goes on', async () => {
+test('FLT-037: the clock of Redis goes back by an hour: no family lives longer for it, and the key schedule goes on', async () => {
   const redisClock = manualClock(Math.floor(Date.now() / 1000))
   const world = await startRedisWorld({
     clock: realClock(),
@@ -99,7 +99,7 @@ test('FLT-037 the clock of Redis goes back by an hour: no family lives longer fo
   expect(world.aat.health().revocations.fresh).toBe(true)
 })
 
-test('FLT-038 the machine’s clock steps during a request: deadlines and staleness do not see it', async () => {
+test('FLT-038: the machine’s clock steps during a request: deadlines and staleness do not see it', async () => {
   // The suite's own time does not go back before its first key: what is looked at is how long things take.
   const steady = Object.assign(() => (performance.timeOrigin + performance.now()) / 1000, realClock())
   const world = await startRedisWorld({ redis: { deadline: 300 }, clock: steady })
@@ -136,7 +136,7 @@ function gate() {
   return { promise, resolve }
 }
 
-test('FLT-043 an event loop that stalls for longer than the deadline takes the answers that came meanwhile', async () => {
+test('FLT-043: an event loop that stalls for longer than the deadline takes the answers that came meanwhile', async () => {
   const { port } = await sharedRedis()
   const world = await startRedisWorld({
     // Nothing of this process between the stores and Redis: it would stall as well.

@@ -4,14 +4,14 @@ import { runsOf, startRedisWorld } from '../support/redis-world.ts'
 import { until } from '../support/until.ts'
 import { raceTheEnd } from './race-the-end.ts'
 
-test('FLT-053 a refresh within ±5 ms of the family’s end (scaled: 1,000): 200 with a successor that lives, or refused', async () => {
+test('FLT-053: a refresh within ±5 ms of the family’s end (scaled: 1,000): 200 with a successor that lives, or refused', async () => {
   const { rotated, refused, broken } = await raceTheEnd({ rounds: 1000, batch: 250 })
   expect(broken).toEqual([])
   expect(rotated + refused).toBe(1000)
   expect(Math.min(rotated, refused)).toBeGreaterThan(20)
 })
 
-test('FLT-054 orderly end under load: requests that were begun are answered, and nothing is left open', async () => {
+test('FLT-054: orderly end under load: requests that were begun are answered, and nothing is left open', async () => {
   const world = await startRedisWorld({ aat: { refreshTokens: { grace: 0 } } })
   const users = ['alice', 'bob', 'carol', 'dora', 'eve']
   const tokens = await Promise.all(

@@ -23,7 +23,7 @@ async function ownServer(args: string[] = []): Promise<RedisServer> {
 
 const refreshTokenOf = async (world: RedisWorld) => (await world.signInAndGetTokens()).body.refresh_token
 
-test('FLT-019 NOSCRIPT (SCRIPT FLUSH, a new server): loaded again, and nobody notices', async () => {
+test('FLT-019: NOSCRIPT (SCRIPT FLUSH, a new server): loaded again, and nobody notices', async () => {
   const world = await startRedisWorld({ loaded: false })
   let token = await refreshTokenOf(world)
   for (let round = 0; round < 5; round++) {
@@ -37,7 +37,7 @@ test('FLT-019 NOSCRIPT (SCRIPT FLUSH, a new server): loaded again, and nobody no
   expect(world.eventsNamed('fault')).toEqual([])
 })
 
-test('FLT-018 READONLY: the primary became a replica; reconnecting finds the new one, and no session is lost', async () => {
+test('FLT-018: READONLY: the primary became a replica; reconnecting finds the new one, and no session is lost', async () => {
   const pair = await startReplicated()
   closeLater(() => pair.stop())
   const [old, next] = [pair.primary, pair.replicas[0] as RedisServer]
@@ -72,7 +72,7 @@ test('FLT-018 READONLY: the primary became a replica; reconnecting finds the new
   expect(toldBy(world)).not.toContain(token)
 })
 
-test('FLT-024 no memory left (OOM): 503 and nothing half done; revoking still works; all is well when there is memory', async () => {
+test('FLT-024: no memory left (OOM): 503 and nothing half done; revoking still works; all is well when there is memory', async () => {
   const server = await ownServer()
   const world = await startRedisWorld({ server })
   const [kept, gone] = [await refreshTokenOf(world), await refreshTokenOf(world)]
@@ -113,7 +113,7 @@ test('FLT-024 no memory left (OOM): 503 and nothing half done; revoking still wo
   expect(toldBy(world)).not.toMatch(/args:/)
 })
 
-test('FLT-031 the disk is full (MISCONF): writes are 503, reads and guards go on', async () => {
+test('FLT-031: the disk is full (MISCONF): writes are 503, reads and guards go on', async () => {
   const server = await ownServer(['--save', '86400 1', '--dbfilename', 'dump.rdb'])
   // No snapshot can take the place of a folder.
   mkdirSync(join(server.dir, 'dump.rdb'))
@@ -141,7 +141,7 @@ test('FLT-031 the disk is full (MISCONF): writes are 503, reads and guards go on
   expect((await world.refresh(body.refresh_token)).status).toBe(200)
 })
 
-test('FLT-039 BUSY with somebody else’s script: 503 at once; our own scripts are short', async () => {
+test('FLT-039: BUSY with somebody else’s script: 503 at once; our own scripts are short', async () => {
   const server = await ownServer(['--busy-reply-threshold', '20'])
   const world = await startRedisWorld({ server })
   const token = await refreshTokenOf(world)

@@ -3,7 +3,7 @@ import { anotherInstance, startRedisWorld } from '../support/redis-world.ts'
 import { until } from '../support/until.ts'
 import { basic, CONFIDENTIAL } from '../support/world.ts'
 
-test('FLT-034 cut off from pub/sub only, silently: the look each second goes on, and the bound holds', async () => {
+test('FLT-034: cut off from pub/sub only, silently: the look each second goes on, and the bound holds', async () => {
   const world = await startRedisWorld()
   const proxied = await startProxiedListener(world)
   const { body } = await world.signInAndGetTokens()

@@ -16,7 +16,7 @@ async function signedIn(world: RedisWorld): Promise<string> {
   return (await world.signInAndGetTokens()).body.refresh_token
 }
 
-test('FLT-004 timeout after the refresh ran: 503 in time, the retry gets the successor of the one rotation', async () => {
+test('FLT-004: timeout after the refresh ran: 503 in time, the retry gets the successor of the one rotation', async () => {
   const world = await startRedisWorld({ aat: GRACE, redis: { deadline: 150 } })
   const token = await signedIn(world)
   const executed = world.proxy.next(runsOf('refresh'), 'swallow_reply')
@@ -38,7 +38,7 @@ test('FLT-004 timeout after the refresh ran: 503 in time, the retry gets the suc
   expect(world.eventsNamed('refresh_token.reused')).toEqual([])
 })
 
-test('FLT-005 timeout before the refresh ran: 503, and the retry rotates once', async () => {
+test('FLT-005: timeout before the refresh ran: 503, and the retry rotates once', async () => {
   const world = await startRedisWorld({ aat: GRACE, redis: { deadline: 150 } })
   const token = await signedIn(world)
   const held = world.proxy.next(runsOf('refresh'), 'swallow_request')
@@ -53,7 +53,7 @@ test('FLT-005 timeout before the refresh ran: 503, and the retry rotates once', 
   expect((await world.refresh(retry.body.refresh_token)).status).toBe(200)
 })
 
-test('FLT-006 the connection is cut after the refresh ran and the driver re-sends it: 100 of 100 get the successor', async () => {
+test('FLT-006: the connection is cut after the refresh ran and the driver re-sends it: 100 of 100 get the successor', async () => {
   const lanes = await Promise.all(
     Array.from({ length: 4 }, () => startRedisWorld({ aat: NO_GRACE, redis: { deadline: 5000 } })),
   )
@@ -79,7 +79,7 @@ test('FLT-006 the connection is cut after the refresh ran and the driver re-send
   expect(cuts).toBe(100)
 })
 
-test('FLT-007 settings of the app under which the driver never settles a command: answered within the deadline all the same', async () => {
+test('FLT-007: settings of the app under which the driver never settles a command: answered within the deadline all the same', async () => {
   const unhandled: unknown[] = []
   const note = (reason: unknown) => unhandled.push(reason)
   process.on('unhandledRejection', note)

@@ -59,7 +59,7 @@ test.each(FAULTS)('%s with WAIT behind the writes: neither', async (fault) => {
   await until('it is in step again', async () => /^0 of 1 replicas/.test(await revoke('c')))
 })
 
-test('FLT-008 commands that are given up at random moments under load (scaled: 3,000): every reply belongs to its request', async () => {
+test('FLT-008: commands that are given up at random moments under load (scaled: 3,000): every reply belongs to its request', async () => {
   const { right, wrong, unavailable } = await provokeCrossTalk({ commands: 3000, lanes: 40, faults: 30 })
   expect(wrong).toBe(0)
   expect(right).toBeGreaterThan(300)

@@ -29,7 +29,7 @@ async function unusable(server: RedisServer, prefix = PREFIX): Promise<string[]>
   return findings.filter(({ severity }) => severity === 'unusable').map(({ message }) => message)
 }
 
-test('FLT-051 a user made by exactly the documented line: the whole suite works, hints by pub/sub included', async () => {
+test('FLT-051: a user made by exactly the documented line: the whole suite works, hints by pub/sub included', async () => {
   const server = await guarded()
   const { publicKey, privateKey } = await generateKeyPair('ES256')
   // The hint alone: without the look at the log each second.
@@ -92,7 +92,7 @@ test('FLT-051 a user made by exactly the documented line: the whole suite works,
   expect(await unusable(server)).toEqual([])
 })
 
-test('FLT-051 a user that may do more: advice with the exact line to use', async () => {
+test('FLT-051: a user that may do more: advice with the exact line to use', async () => {
   const server = await guarded()
   const { stores } = await proxiedStores({ server, redis: { prefix: PREFIX } })
   const findings = (await stores.check?.()) ?? []

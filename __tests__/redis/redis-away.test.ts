@@ -64,7 +64,7 @@ async function expectAllUnavailable(requests: Record<string, () => ReturnType<Re
   }
 }
 
-test('FLT-001 Redis down at start: three instances are up and answer 503, make no key of their own, and work without a restart when it is there', async () => {
+test('FLT-001: Redis down at start: three instances are up and answer 503, make no key of their own, and work without a restart when it is there', async () => {
   const server = await startRedis()
   closeLater(() => server.stop())
   const proxy = await startFaultProxy(server.port)
@@ -111,7 +111,7 @@ test('FLT-001 Redis down at start: three instances are up and answer 503, make n
   expect(kids.size).toBe(2)
 })
 
-test('FLT-003 FLT-035 Redis dies and stays away: what needs it answers 503 in time, memory goes on, guards until S', async () => {
+test('FLT-003, FLT-035: Redis dies and stays away: what needs it answers 503 in time, memory goes on, guards until S', async () => {
   const server = await startRedis()
   closeLater(() => server.stop())
   const world = await startRedisWorld({

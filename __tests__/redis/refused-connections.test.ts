@@ -40,7 +40,7 @@ function crowd(port: number, size: number): () => void {
   return leave
 }
 
-test('FLT-041 maxclients: 503 with the reason, no busy loop, and a connection as soon as there is room', async () => {
+test('FLT-041: maxclients: 503 with the reason, no busy loop, and a connection as soon as there is room', async () => {
   const server = await ownServer(['--maxclients', '50'])
   const world = await startRedisWorld({ server })
   const token = (await world.signInAndGetTokens()).body.refresh_token
@@ -66,7 +66,7 @@ test('FLT-041 maxclients: 503 with the reason, no busy loop, and a connection as
   await until('it answers again', async () => (await world.refresh(token)).status === 200)
 })
 
-test('FLT-042 the password is changed, a right is taken away: 503, a clear reason, no crash; well again when it is put right', async () => {
+test('FLT-042: the password is changed, a right is taken away: 503, a clear reason, no crash; well again when it is put right', async () => {
   const server = await ownServer()
   await server.send('ACL', 'SETUSER', 'app', 'on', '>one', '~*', '&*', '+@all')
   const world = await startRedisWorld({ server, client: { username: 'app', password: 'one' } })

@@ -11,7 +11,7 @@ import {
 } from '../support/redis-world.ts'
 import { until } from '../support/until.ts'
 
-test('FLT-009 slow Redis: its latency and little more until the deadline, then 503; the answer comes when it is well again', async () => {
+test('FLT-009: slow Redis: its latency and little more until the deadline, then 503; the answer comes when it is well again', async () => {
   const world = await startRedisWorld({ redis: { deadline: 300 } })
   let token = (await world.signInAndGetTokens()).body.refresh_token
   for (const ms of [50, 200]) {
@@ -42,7 +42,7 @@ test('FLT-009 slow Redis: its latency and little more until the deadline, then 5
   expect(world.eventsNamed('refresh_token.reused')).toEqual([])
 })
 
-test('FLT-009 the cap on commands under way: what is over it is shed at once, and nothing piles up', async () => {
+test('FLT-009: the cap on commands under way: what is over it is shed at once, and nothing piles up', async () => {
   const { stores, proxy } = await proxiedStores({ redis: { deadline: 400, maxInFlight: 50 } })
   const claim = (id: number) => stores.replays.claim(sha256(String(id)), Date.now() / 1000 + 60)
   await claim(-1)
@@ -69,7 +69,7 @@ test('FLT-009 the cap on commands under way: what is over it is shed at once, an
   await until('there is room again', () => claim(1001))
 })
 
-test('FLT-010 jitter and 1 % loss: no wrong outcome, and errors only where the loss took longer than the deadline', async () => {
+test('FLT-010: jitter and 1 % loss: no wrong outcome, and errors only where the loss took longer than the deadline', async () => {
   let state = 11
   const random = () => {
     state = (state * 16_807) % 2_147_483_647

@@ -225,12 +225,14 @@ export interface Wanted {
  */
 export function readWanted(form: Form): Wanted {
   const [first] = form.resources
-  const scope = form.one('scope')
+  const scopeText = form.one('scope')
+  const scope = scopeText === undefined ? undefined : readWantedScope(scopeText)
   return {
     ...(first !== undefined && {
       resource: form.resources.length === 1 ? (canonicalResource(first) ?? first) : form.resources.join(' '),
     }),
-    ...(scope !== undefined && scope !== OFFLINE_ACCESS && { scope: readWantedScope(scope) }),
+    // Nothing but offline_access, however often it is said, asks for nothing in particular.
+    ...(scope !== undefined && scope.length > 0 && { scope }),
   }
 }
 

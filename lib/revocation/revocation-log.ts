@@ -188,7 +188,8 @@ export function createRevocationLog({
         kind,
         id,
         until: end,
-        ...(isEpoch && { notAfter: notAfter === 'ever' ? end : (notAfter ?? now) }),
+        // Instances' clocks differ: "all until now" is said by the one clock that no grant is ahead of.
+        ...(isEpoch && { notAfter: notAfter === 'ever' ? end : (notAfter ?? (await store.now?.()) ?? now) }),
       }
       await own.track(entry, () => store.append(entry))
       learn(entry)

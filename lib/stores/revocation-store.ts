@@ -35,6 +35,8 @@ export interface RevocationStore {
   /** Adds an entry and returns the log's new revision. */
   append(entry: RevocationEntry): Promise<number>
   since(known: Place): Promise<RevocationNews>
+  /** The time by the clock that dates grants at the latest, where that is not this process's. */
+  now?(): Promise<NumericDate>
   /** A hint that there is something newer; returns a function that ends it. */
   subscribe(listener: () => void): () => void
 }

@@ -6,7 +6,7 @@ export type RedisClient = Redis | Cluster
 
 /** Milliseconds between attempts to reconnect: random, so that instances do not come back all at once, and short. */
 function reconnectDelay(attempt: number): number {
-  const longest = Math.min(1000, 50 * 2 ** Math.min(attempt, 5))
+  const longest = Math.min(500, 50 * 2 ** Math.min(attempt, 5))
   return 20 + Math.floor(((systemRandom(1)[0] ?? 0) / 256) * longest)
 }
 

@@ -40,6 +40,10 @@ export function redisRevocations({ run }: Runner, keys: Keys, hints: Hints, rand
       }
     },
 
+    async now() {
+      return (await run(readRevocations, [entries, place], [BEGINNING.revision, BEGINNING.tip, 1])).now
+    },
+
     subscribe: hints.subscribe,
   }
 }
