@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from '@jest/globals'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { realClock, startRedisWorld } from '../support/redis-world.ts'
+import { keysIn, realClock, startRedisWorld } from '../support/redis-world.ts'
+import { until } from '../support/until.ts'
 import { manualClock } from '../support/world.ts'
 
 test('an assertion is used up once, also while the clock of Redis is ahead as far as is allowed', async () => {
@@ -60,4 +61,16 @@ test('only offline_access is asked for, twice: it is as if nothing were asked, a
   const { body } = await world.signInAndGetTokens({ scope: 'a b' })
   const answer = await world.refresh(body.refresh_token, { scope: 'offline_access offline_access' })
   expect(answer.body).toMatchObject({ scope: 'a b' })
+})
+
+test('codes that nobody redeems do not fill the lists of families for twice the life of a refresh token', async () => {
+  const world = await startRedisWorld()
+  const lists = async () => (await keysIn(world)).filter((key) => /:[sk]$/.test(key))
+  const longest = async () =>
+    Math.max(...(await Promise.all((await lists()).map((key) => world.redis.client().pttl(key)))))
+  await world.authorize()
+  expect(await lists()).toHaveLength(2)
+  expect(await longest()).toBeLessThan(2 * 86_400_000)
+  await world.signInAndGetTokens()
+  await until('the family is entered', async () => (await longest()) > 59 * 86_400_000)
 })

@@ -28,6 +28,8 @@ const listFamilies = script('list-families')
 
 /** How long a code is remembered after its end, so that a second use is seen as one. In ms. */
 const CODE_MEMORY = 600_000
+/** How long lists have a grant after its code, in ms: should the entry of its family be lost, its owner still sees it for a day. */
+const CODE_LIST = 86_400_000
 /** Families that are read at once for a list, and the most entries that one page looks at. */
 const BATCH = 100
 const MAX_LOOKED_AT = 5000
@@ -43,9 +45,10 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
     return [{ subject }, { clientId }, ...(idpSession === undefined ? [] : [{ idpSession }])]
   }
 
-  async function index(grant: Grant, lifetime: number): Promise<void> {
-    // Twice its life: a family that is prolonged is entered again when it has been alive for one more.
-    const stays = 2 * Math.max(toMilliseconds(lifetime), 60_000)
+  /** Twice its life: a family that is prolonged is entered again when it has been alive for one more. */
+  const familyStays = (lifetime: number) => 2 * Math.max(toMilliseconds(lifetime), 60_000)
+
+  async function index(grant: Grant, stays: number): Promise<void> {
     await Promise.all(ownersOf(grant).map((owner) => run(indexFamily, [keys.list(owner)], [grant.id, stays])))
   }
 
@@ -66,7 +69,9 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
     async issueCode(code: CodeRecord) {
       const { grant, refreshLifetime } = code
       if (!isGrantId(grant.id)) throw new TypeError('a grant has an id of 16 bytes, base64url')
-      // Before there can be a family, so that no list lacks one; and at once, so that it is still one wait.
+      // Before there can be a family, so that no list lacks one; and at once, so that it is still one wait. For as long as
+      // there may be none: a user could have any number of codes, and redeem none of them.
+      const staysAsCode = CODE_LIST + Math.max(toMilliseconds(code.expiresAt - grant.createdAt), 0)
       await Promise.all([
         run(
           issueCode,
@@ -81,7 +86,9 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
             CODE_MEMORY,
           ],
         ),
-        ...(refreshLifetime === undefined ? [] : [index(grant, refreshLifetime)]),
+        ...(refreshLifetime === undefined
+          ? []
+          : [index(grant, Math.min(staysAsCode, familyStays(refreshLifetime)))]),
       ])
     },
 
@@ -129,6 +136,7 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
       if (outcome !== 'redeemed')
         return { outcome: outcome as Exclude<CodeOutcome['outcome'], 'redeemed' | 'unknown'>, grant }
       const openedAt = Number(redeemedAt) / 1000
+      if (family !== undefined) index(grant, familyStays(family.policy.lifetime)).catch(() => undefined)
       const limits = family && limitsOf({ openedAt, periodStart: openedAt }, family.policy, openedAt)
       return { outcome, grant, limits }
     },
@@ -169,7 +177,7 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
         }
       const familyNow = Math.max(now, view.lastUsedAt)
       // One more lifetime old with this use, or of a longer one: its entries in lists end after two.
-      if (String(toEnter) === '1') index(grant, policy.lifetime).catch(() => undefined)
+      if (String(toEnter) === '1') index(grant, familyStays(policy.lifetime)).catch(() => undefined)
       return {
         outcome,
         grant,

@@ -4,6 +4,7 @@
 --      6 the grant as the family will keep it, 7 ms for which it stays after that
 -- Reply: issued
 -- Run twice: writes the same again.
+
 -- No grant is of the future, whatever the clock of who gave it: a revocation of everything up to now must find it.
 local grant = ARGV[6]
 if struct.unpack('>I6', grant) > now then grant = struct.pack('>I6', now) .. grant:sub(7) end
