@@ -137,7 +137,7 @@ test('a place that was merely trimmed away loses nothing: no event, nothing writ
   expect(one.aat.health().revocations.fresh).toBe(true)
 })
 
-test('a repair that fails half-way is done by a later look, and the log is not fresh until then', async () => {
+test('a repair that cannot be written is done by a later look; what is known here is all there is meanwhile', async () => {
   const { place, log } = losingSite()
   let isReadOnly = false
   const { append } = log
@@ -154,8 +154,9 @@ test('a repair that fails half-way is done by a later look, and the log is not f
     one.monotonic.advance(1)
     await one.tick()
   }
-  expect(one.aat.health()).toMatchObject({ ready: false, revocations: { fresh: false } })
-  expect(one.eventsNamed('revocation.rolled_back')).toEqual([])
+  expect(one.aat.health()).toMatchObject({ ready: true, revocations: { fresh: true } })
+  expect(one.eventsNamed('revocation.rolled_back')).toHaveLength(1)
+  expect(log.ids()).not.toContain('jti:two')
   isReadOnly = false
   await tickAll()
   expect(new Set(log.ids())).toEqual(new Set(['jti:one', 'jti:two']))

@@ -1,8 +1,12 @@
 import { type DerivedKeys, mac, sameTag } from '../protocol/derived-keys.ts'
 import { sameHash, sha256 } from '../protocol/digest.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
 import { type Random, randomId } from '../protocol/random.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { PendingRequest, RequestStore } from '../stores/ports.ts'
+
+/** Bytes of a request that waits, as JSON. */
+const MAX_KEPT = 8192
 
 export interface PendingRequestsOptions {
   readonly store: RequestStore
@@ -32,10 +36,14 @@ export function createPendingRequests({ store, clock, random, keys, lifetime }: 
     /** A new secret for a browser that has none yet. */
     newBrowser: () => randomId(random, 32),
 
-    /** Keeps a request and returns its handle. */
+    /** Keeps a request and returns its handle. @throws OAuthError `invalid_request` for one that is too long */
     async start(request: Omit<PendingRequest, 'browser'>, browser: string): Promise<string> {
       const handle = randomId(random, 24)
-      await store.save(sha256(handle), { ...request, browser: sha256(browser) }, clock() + lifetime)
+      const kept = { ...request, browser: sha256(browser) }
+      // Anybody can start one, and each is kept for minutes.
+      if (Buffer.byteLength(JSON.stringify(kept)) > MAX_KEPT)
+        throw new OAuthError('invalid_request', `the parameters have more than ${MAX_KEPT} bytes together`)
+      await store.save(sha256(handle), kept, clock() + lifetime)
       return handle
     },
 

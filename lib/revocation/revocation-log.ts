@@ -29,6 +29,8 @@ export interface RevocationLogOptions {
 
 /** A minute over the longest life, for what was being signed at this moment and for clocks that differ. */
 const MARGIN = 60
+/** Entries that are written again at once. */
+const BATCH = 100
 /** Seconds that an epoch is kept at the least: families of before may live longer by another instance's settings, or next week's. */
 const EPOCH_LIFE = 90 * 86_400
 
@@ -49,6 +51,7 @@ export function createRevocationLog({
   const known = createKnownRevocations(clock)
   const own = createOwnEntries(endFamily)
   const learners = new Set<(entry: RevocationEntry) => void>()
+  const lost: RevocationEntry[] = []
   let place: Place = BEGINNING
   let reading: Promise<void> | undefined
   let queued: Promise<void> | undefined
@@ -80,20 +83,30 @@ export function createRevocationLog({
       isMore = news.proven && news.more
       if (!isMore) readAt = began
     }
-    await writeAgain(due.filter(own.isUnread), place)
+    lose(due.filter(own.isUnread), place)
+    await writeAgain()
     void own.endDue(monotonic())
   }
 
-  /** @param found where the store stands */
-  async function writeAgain(lost: readonly RevocationEntry[], found: Place): Promise<void> {
-    for (const entry of lost) {
-      await store.append(entry)
-      own.settle(entry)
-      // What lost the entry may have lost the end of the family as well.
-      if (entry.kind === 'grant') own.end(entry.id, monotonic())
+  /** @param found where the store stands that has lost these */
+  function lose(entries: readonly RevocationEntry[], found: Place): void {
+    lost.push(...entries)
+    if (entries.length > 0 || found.revision < place.revision)
+      emit('revocation.rolled_back', { from: place.revision, to: found.revision, added: entries.length })
+  }
+
+  /** What the store has lost; what cannot be written now is written after the next read. Knowing comes before writing. */
+  async function writeAgain(): Promise<void> {
+    while (lost.length > 0) {
+      const batch = lost.slice(0, BATCH)
+      await Promise.all(batch.map((entry) => store.append(entry)))
+      lost.splice(0, batch.length)
+      for (const entry of batch) {
+        own.settle(entry)
+        // What lost the entry may have lost the end of the family as well.
+        if (entry.kind === 'grant') own.end(entry.id, monotonic())
+      }
     }
-    if (lost.length > 0 || found.revision < place.revision)
-      emit('revocation.rolled_back', { from: place.revision, to: found.revision, added: lost.length })
   }
 
   /**
@@ -113,7 +126,7 @@ export function createRevocationLog({
       from = news.place
       isMore = news.more
     }
-    await writeAgain(known.notIn(stored), found)
+    lose(known.notIn(stored), found)
     acknowledged.forEach(own.settle)
     place = from
   }
