@@ -39,7 +39,10 @@ try {
   const tries = [
     [`curl -is ${issuer}/.well-known/jwks.json`, 'X-Instance: who answered; the keys are the same'],
     [`curl -is -H 'X-Instance: B' ${issuer}/ready`, 'asks B'],
-    [`curl -is -X POST ${issuer}/demo/rotate`, 'one is told to rotate its key, all sign with the new one'],
+    [
+      `curl -is -X POST ${issuer}/demo/rotate`,
+      'one is told to rotate its key, all sign with the new one within a second',
+    ],
     [`kill -9 ${instances[0]?.pid}`, 'nobody is signed out, no token is lost'],
   ]
   console.log(`

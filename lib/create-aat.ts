@@ -13,7 +13,6 @@ import { type Aat, attachParts } from './http/aat.ts'
 import { createKeyRing } from './keys/key-ring.ts'
 import { createOperations } from './operations.ts'
 import { createEventHub } from './protocol/events.ts'
-import { reasonOf } from './protocol/oauth-error.ts'
 import { randomId } from './protocol/random.ts'
 import { createEndGrant } from './revocation/end-grant.ts'
 import { createRevocationLog } from './revocation/revocation-log.ts'
@@ -99,11 +98,10 @@ export function createAat(options: AatOptions): Aat {
 
   /** One look at the ring and the log in the store; each says for itself what is wrong. */
   function look(): Promise<unknown> {
-    const ring = keyRing.maintain()
-    ring.catch((error: unknown) => reportTrouble('ring.unusable', error))
-    const log = revocations.pull()
-    log.catch((error: unknown) => reportTrouble('revocation.unavailable', error))
-    const both = Promise.all([ring, log])
+    const both = Promise.all([
+      health.watch('ring.unusable', keyRing.maintain()),
+      health.watch('revocation.unavailable', revocations.pull()),
+    ])
     both.catch(() => undefined)
     return both
   }
@@ -113,10 +111,6 @@ export function createAat(options: AatOptions): Aat {
   })
   const started = Promise.all([health.look(), look()])
   started.catch(() => undefined)
-
-  function reportTrouble(name: 'ring.unusable' | 'revocation.unavailable', error: unknown): void {
-    emit(name, { reason: reasonOf(error) })
-  }
 
   const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant, clock })
   const operations = createOperations({ stores, registry, revocations, revokeAll })

@@ -10,6 +10,8 @@ import type { Instance, StoreFinding, Stores } from './stores/ports.ts'
 const CALM = 15
 const WORRIED = 1
 
+type Watched = 'ring.unusable' | 'revocation.unavailable'
+
 export interface HealthOptions {
   readonly stores: Stores
   readonly keyRing: KeyRing
@@ -24,6 +26,8 @@ export function createHealth({ stores, keyRing, revocations, emit, monotonic, se
   let findings: readonly StoreFinding[] = []
   let nextLook = Number.NEGATIVE_INFINITY
   let looking: Promise<void> | undefined
+  /** Why the last look at the ring or the log failed. */
+  const troubles = new Map<Watched, string>()
 
   /** What the store says of itself, and whether those who share it agree. */
   async function find(): Promise<readonly StoreFinding[]> {
@@ -58,6 +62,19 @@ export function createHealth({ stores, keyRing, revocations, emit, monotonic, se
   return {
     look,
 
+    /** Tells of a look at the ring or the log that fails, and remembers why. */
+    async watch(name: Watched, underWay: Promise<unknown>): Promise<void> {
+      try {
+        await underWay
+        troubles.delete(name)
+      } catch (error) {
+        const reason = reasonOf(error)
+        troubles.set(name, reason)
+        emit(name, { reason })
+        throw error
+      }
+    },
+
     /** Looks where it is time to. */
     lookAgain(): void {
       if (monotonic() >= nextLook) void look()
@@ -73,10 +90,15 @@ export function createHealth({ stores, keyRing, revocations, emit, monotonic, se
       const canSign = keyRing.canSign()
       const fresh = revocations.isFresh()
       const age = revocations.age()
+      const because = (name: Watched) => (troubles.has(name) ? `: ${troubles.get(name)}` : '')
       const problems = [
         ...findings.filter(isBad).map(({ message }) => message),
-        ...(canSign ? [] : ['there is no signing key that may be used now']),
-        ...(fresh ? [] : ['revocations of other instances are not known at the moment']),
+        ...(canSign ? [] : [`there is no signing key that may be used now${because('ring.unusable')}`]),
+        ...(fresh
+          ? []
+          : [
+              `revocations of other instances are not known at the moment${because('revocation.unavailable')}`,
+            ]),
       ]
       return {
         ready: problems.length === 0,

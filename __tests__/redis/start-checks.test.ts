@@ -95,6 +95,7 @@ async function ofInfo(lines: Record<string, string>, mayReadSettings = false) {
     keys: keysOf('p:'),
     prefix: 'p:',
     deadline: 500,
+    hintsRefusal: () => undefined,
     hasServerClock: true,
   })
   return findings.map(({ severity, message }) => `${severity}: ${message}`)

@@ -234,6 +234,7 @@ const words = {
   auth_time: 'When the user really signed in.',
   jti: 'Its own name, so that this one token can be revoked.',
   grant_id: 'What the user agreed to: revoking this ends every token that came of it.',
+  grant_iat: 'When the user agreed to it: revoking all of a user or a client ends what is older.',
 }
 
 /**

@@ -19,6 +19,8 @@ export interface CheckOptions {
   readonly prefix: string
   /** Milliseconds. */
   readonly deadline: number
+  /** Why there are no hints of revocations, if so. */
+  readonly hintsRefusal: () => unknown
   /** The server's clock is used, so it can be compared. */
   readonly hasServerClock: boolean
 }
@@ -30,6 +32,7 @@ export async function checkRedis({
   keys,
   prefix,
   deadline,
+  hintsRefusal,
   hasServerClock,
 }: CheckOptions): Promise<StoreFinding[]> {
   const findings: StoreFinding[] = []
@@ -51,6 +54,11 @@ export async function checkRedis({
     unusable(codeOf((error as Error).cause) === 'NOPERM' ? `${reason}: ${aclLine(prefix)}` : reason)
     return findings
   }
+
+  if (codeOf(hintsRefusal()) === 'NOPERM')
+    advise(
+      `the Redis user may not SUBSCRIBE to ${keys.hints}, so revocations of other instances are noticed within a second instead of at once; it needs: ${aclLine(prefix)}`,
+    )
 
   const offset = runner.clockOffset(systemClock())
   if (hasServerClock && offset !== undefined && Math.abs(offset) > MAX_CLOCK_OFFSET)

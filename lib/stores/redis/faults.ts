@@ -53,8 +53,9 @@ function stripCommand(error: unknown): void {
 
 /** An error in one word: its system code, what Redis said, or its name. */
 export function wordOf(error: unknown): string {
-  const { code: errno, name } = (error ?? {}) as { code?: unknown; name?: unknown }
-  if (typeof errno === 'string' && /^[A-Z_]{3,48}$/.test(errno)) return errno
+  const { code: errno, name, address, port } = (error ?? {}) as Record<string, unknown>
+  if (typeof errno === 'string' && /^[A-Z_]{3,48}$/.test(errno))
+    return typeof address === 'string' ? `${errno} ${address}:${port}` : errno
   return codeOf(error) ?? (typeof name === 'string' && /^\w{1,48}$/.test(name) ? name : 'error')
 }
 

@@ -11,9 +11,20 @@ export function createHints(connect: () => RedisClient, channel: string) {
   const listeners = new Set<() => void>()
   let subscriber: RedisClient | undefined
   let heartbeat: NodeJS.Timeout | undefined
+  let refusal: unknown
 
   function tell(): void {
     for (const listener of listeners) listener()
+  }
+
+  async function subscribeTo(connection: RedisClient): Promise<void> {
+    try {
+      await connection.subscribe(channel)
+      refusal = undefined
+      tell()
+    } catch (error) {
+      refusal = error
+    }
   }
 
   function start(): void {
@@ -21,7 +32,7 @@ export function createHints(connect: () => RedisClient, channel: string) {
     subscriber = connection
     connection.on('message', tell)
     // Each time: a server that was away when it was asked first has no subscription to renew.
-    connection.on('ready', () => void connection.subscribe(channel).then(tell, () => undefined))
+    connection.on('ready', () => void subscribeTo(connection))
     // An unanswered question lets the driver notice that the socket is dead. In a cluster the driver looks after it itself.
     if (!connection.isCluster)
       heartbeat = setInterval(() => void connection.ping().catch(() => undefined), HEARTBEAT * 1000).unref()
@@ -33,6 +44,9 @@ export function createHints(connect: () => RedisClient, channel: string) {
       if (subscriber === undefined) start()
       return () => void listeners.delete(listener)
     },
+
+    /** Why there is no subscription, where the server refused it. */
+    refusal: () => refusal,
 
     close(): void {
       clearInterval(heartbeat)

@@ -100,6 +100,7 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
         keys,
         prefix: fullPrefix,
         deadline,
+        hintsRefusal: hints.refusal,
         hasServerClock: clock === undefined,
       }),
     announce: redisInstances(runner, keys),
