@@ -8,7 +8,7 @@ import {
   type RevocationEntry,
   type RevocationStore,
 } from '../stores/ports.ts'
-import { createKnownRevocations, type Revocable } from './known-revocations.ts'
+import { createKnownRevocations } from './known-revocations.ts'
 import { createOwnEntries } from './own-entries.ts'
 
 export interface RevocationLogOptions {
@@ -222,9 +222,8 @@ export function createRevocationLog({
     isFresh,
 
     /**
-     * Fulfilled where what is known here is at most S old, after one read where it is not. A process that was stopped for
-     * a while is not cut off: it reads first.
-     * @throws OAuthError 503 where the log cannot be read
+     * Fulfilled where what is known here is at most S old, after one read where it is not: a process that was stopped for a
+     * while is not cut off. @throws OAuthError 503 where the log cannot be read
      */
     fresh,
 
@@ -249,4 +248,3 @@ export function createRevocationLog({
 }
 
 export type RevocationLog = ReturnType<typeof createRevocationLog>
-export type { Revocable }

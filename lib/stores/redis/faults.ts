@@ -53,9 +53,9 @@ function stripCommand(error: unknown): void {
 
 /** An error in one word: its system code, what Redis said, or its name. */
 export function wordOf(error: unknown): string {
-  const { code: errno, name, address, port } = (error ?? {}) as Record<string, unknown>
-  if (typeof errno === 'string' && /^[A-Z_]{3,48}$/.test(errno))
-    return typeof address === 'string' ? `${errno} ${address}:${port}` : errno
+  // Not its address: what is told here may end in a public readiness probe.
+  const { code: errno, name } = (error ?? {}) as Record<string, unknown>
+  if (typeof errno === 'string' && /^[A-Z_]{3,48}$/.test(errno)) return errno
   return codeOf(error) ?? (typeof name === 'string' && /^\w{1,48}$/.test(name) ? name : 'error')
 }
 
