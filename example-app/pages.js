@@ -31,7 +31,8 @@ function html(strings, ...values) {
  * @param {{ title: string, content: Html, script?: boolean }} page
  */
 export function sendPage(req, res, { title, content, script }) {
-  const { user } = req.session
+  // There is no session where its store is away, and this page has to say so.
+  const user = req.session?.user
   const link = (/** @type {string} */ path, /** @type {string} */ label) =>
     html`<a href="${path}"${req.path === path && new Html(' aria-current="page"')}>${label}</a>`
   const page = html`<!doctype html>

@@ -117,7 +117,10 @@ describe('a Redis that goes away', () => {
     await redis.start()
     await until('it is ready', async () => (await statusOf(`${base}/ready`)) === 200)
     expect((await shop.refresh(clientId, body.refresh_token)).status).toBe(200)
-    expect(await (await browser.get('/products')).text()).toContain('Sign out')
+    // The shop's own connection, of its sessions, comes back in its own time.
+    await until('the shop is there', async () =>
+      (await (await browser.get('/products')).text()).includes('Sign out'),
+    )
   })
 })
 
