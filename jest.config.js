@@ -53,7 +53,20 @@ export default {
         '<rootDir>/__tests__/browser/',
         '<rootDir>/__tests__/faults/',
         '<rootDir>/__tests__/package/',
+        '<rootDir>/__tests__/redis/',
+        '<rootDir>/__tests__/example/(redis|cluster).test.ts',
       ],
+      globalSetup: '<rootDir>/scripts/ensure-redis.js',
+    },
+    {
+      // Redis in trouble, with the time limits of production.
+      ...common,
+      displayName: 'trouble',
+      testMatch: [
+        '<rootDir>/__tests__/redis/**/*.test.ts',
+        '<rootDir>/__tests__/example/{redis,cluster}.test.ts',
+      ],
+      setupFilesAfterEnv: ['<rootDir>/__tests__/support/once-more.ts'],
       globalSetup: '<rootDir>/scripts/ensure-redis.js',
     },
     {
@@ -87,6 +100,7 @@ export default {
     {
       ...common,
       displayName: 'faults',
+      setupFilesAfterEnv: ['<rootDir>/__tests__/support/once-more.ts'],
       testMatch: ['<rootDir>/__tests__/faults/**/*.test.ts'],
       globalSetup: '<rootDir>/scripts/ensure-redis.js',
     },

@@ -60,7 +60,7 @@ test('FLT-012: a lost revocation is written again by whoever knows it, and says 
 })
 
 test('FLT-012: with replicas to wait for, whoever revokes is told that it may be lost', async () => {
-  const [one] = await start({ redis: { replicas: 1, deadline: 400 } })
+  const [one] = await start({ redis: { replicas: 1, deadline: 2000 } })
   const [holder] = await signIn(one, 1)
   await one.aat.revoke({ jti: 'before' })
   await cut()
@@ -178,7 +178,7 @@ test('FLT-015: a lost registration is invalid_client, and the client registers a
 })
 
 test('FLT-015: with replicas to wait for, a registration or redemption that may be lost is 503', async () => {
-  const [one] = await start({ redis: { replicas: 1, deadline: 400 } })
+  const [one] = await start({ redis: { replicas: 1, deadline: 2000 } })
   const { code, verifier } = await one.authorize({ scope: 'a' })
   await cut()
   expect((await one.register({ redirect_uris: [REDIRECT_URI] })).status).toBe(503)
