@@ -20,14 +20,5 @@ export async function readOwnAccessToken(
   }))
   if (verified === undefined) return undefined
   const { claims, kid } = verified
-  const isRevoked = revocations.covers({
-    jti: claims.jti,
-    grantId: claims.grant_id,
-    clientId: claims.client_id,
-    subject: claims.sub,
-    kid,
-    issuedAt: claims.iat,
-    grantedAt: claims.grant_iat,
-  })
-  return isRevoked ? undefined : claims
+  return revocations.coversToken(claims, kid) ? undefined : claims
 }

@@ -21,16 +21,7 @@ export function sourceOfLocal(aat: Aat): TokenSource {
     },
     knowsRevocations: (whenStale) =>
       whenStale === 'accept' ? revocations.freshOrCounted() : revocations.fresh(),
-    isRevoked: (claims, kid) =>
-      revocations.covers({
-        jti: claims.jti,
-        grantId: claims.grant_id,
-        clientId: claims.client_id,
-        subject: claims.sub,
-        kid,
-        issuedAt: claims.iat,
-        grantedAt: claims.grant_iat,
-      }),
+    isRevoked: revocations.coversToken,
     onFault: (error) => {
       const reference = randomId(parts.random, 9)
       parts.emit('fault', { where: 'requireAat', reference, error })

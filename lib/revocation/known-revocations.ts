@@ -16,6 +16,29 @@ export interface Revocable {
   readonly grantedAt?: NumericDate | undefined
 }
 
+/** The claims of an access token that a revocation can name. */
+export interface RevocableClaims {
+  readonly jti: string
+  readonly client_id: string
+  readonly sub: string
+  readonly iat: NumericDate
+  readonly grant_id?: string
+  readonly grant_iat?: NumericDate
+}
+
+/** What a verified access token is to revocations. @param kid of the key that signed it */
+export function revocableOf(claims: RevocableClaims, kid: string): Revocable {
+  return {
+    jti: claims.jti,
+    grantId: claims.grant_id,
+    clientId: claims.client_id,
+    subject: claims.sub,
+    kid,
+    issuedAt: claims.iat,
+    grantedAt: claims.grant_iat,
+  }
+}
+
 /**
  * Revocations that matter, in memory. Keyed by `jti`, `grant_id` and the like, never by a token's text: one token can have
  * several spellings (ECDSA has a twin signature).

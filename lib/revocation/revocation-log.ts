@@ -8,7 +8,7 @@ import {
   type RevocationEntry,
   type RevocationStore,
 } from '../stores/ports.ts'
-import { createKnownRevocations } from './known-revocations.ts'
+import { createKnownRevocations, type RevocableClaims, revocableOf } from './known-revocations.ts'
 import { createOwnEntries } from './own-entries.ts'
 
 export interface RevocationLogOptions {
@@ -210,10 +210,10 @@ export function createRevocationLog({
       emit('revocation.recorded', { kind, id, by })
     },
 
-    /** Is anything about this revoked, as far as is known here? Reads memory only. */
+    /** Is anything about this, a token, or a grant's families and codes revoked, as far as is known here? Memory only. */
     covers: known.covers,
 
-    /** The same of a grant: its families and codes. */
+    coversToken: (claims: RevocableClaims, kid: string): boolean => known.covers(revocableOf(claims, kid)),
     coversGrant: ({ id, clientId, subject, createdAt }: Grant): boolean =>
       known.covers({ grantId: id, clientId, subject, issuedAt: createdAt, grantedAt: createdAt }),
 

@@ -59,6 +59,12 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
   const keys = keysOf(fullPrefix)
   let trouble: unknown
   const connection = connect('express-aat')
+  connection.on('error', (error) => {
+    trouble = error
+  })
+  connection.on('ready', () => {
+    trouble = undefined
+  })
   const runner = createRunner({
     client: connection,
     random: systemRandom,
@@ -74,12 +80,7 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
   function connect(name: string): RedisClient {
     const opened = duplicate(client, deadline, name)
     // Each command says for itself what went wrong; without a listener the driver would write to the console.
-    opened.on('error', (error) => {
-      trouble = error
-    })
-    opened.on('ready', () => {
-      trouble = undefined
-    })
+    opened.on('error', () => undefined)
     return opened
   }
 
