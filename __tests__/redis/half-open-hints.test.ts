@@ -20,6 +20,19 @@ test('FLT-034: cut off from pub/sub only, silently: the look each second goes on
   expect(proxied.aat.health()).toMatchObject({ ready: true, problems: [] })
 })
 
+test('closed while it subscribes again: no failure is left without a handler, which would end the process', async () => {
+  const proxied = await anotherInstance(await startRedisWorld())
+  const held = proxied.proxy.always('SUBSCRIBE', 'swallow_reply')
+  const before = proxied.proxy.count('SUBSCRIBE')
+  proxied.proxy.cutAll()
+  await until('it subscribes again', () => proxied.proxy.count('SUBSCRIBE') > before)
+  await proxied.aat.close()
+  held()
+  // The driver ends the connection in its own time; jest fails the test for a rejection that nobody handles.
+  await until('the connections are gone', () => proxied.proxy.open === 0)
+  await new Promise((resolve) => setImmediate(resolve))
+})
+
 /** An instance whose subscription is half-open: nothing of it gets through any more. */
 async function startProxiedListener(world: Awaited<ReturnType<typeof startRedisWorld>>) {
   const instance = await anotherInstance(world, { ready: false })

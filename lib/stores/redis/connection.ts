@@ -53,6 +53,8 @@ export function duplicate(client: RedisClient, deadline: number, name: string): 
   const options: RedisOptions = {
     ...shared,
     retryStrategy: reconnectDelay,
+    // hints.ts subscribes at each 'ready'; nobody would handle the failure of the driver's own attempt.
+    autoResubscribe: false,
     // A primary that became a replica: reconnecting finds the new one, and nothing has happened yet.
     reconnectOnError: (error) => (error.message.includes('READONLY') ? 2 : false),
   }
