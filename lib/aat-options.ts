@@ -1,12 +1,7 @@
-import {
-  type ClientOptions,
-  clientOptions,
-  type RefreshTokenOptions,
-  refreshTokenShape,
-  secretOf,
-} from './client-options.ts'
+import { type ClientOptions, clientOptions, secretOf } from './client-options.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
+import { type IdpSessionOptions, idpSessionsShape } from './idp-session-options.ts'
 import { algorithms, type SigningAlgorithm } from './protocol/jwa.ts'
 import {
   type Check,
@@ -25,6 +20,7 @@ import { type Random, systemRandom } from './protocol/random.ts'
 import { type ResourceOptions, resourcesOption } from './protocol/resource-options.ts'
 import { problemOfPublishedUrl } from './protocol/resource-uri.ts'
 import { type Clock, type Every, systemClock, systemEvery, systemMonotonic } from './protocol/time.ts'
+import { type RefreshTokenOptions, refreshTokenShape } from './refresh-policy.ts'
 import type { Stores } from './stores/ports.ts'
 
 export interface KeyOptions {
@@ -65,6 +61,8 @@ export interface AatOptions {
     /** Allows `keep` for clients without a secret, against RFC 9700 §2.2.2. */
     dangerouslyKeepForPublicClients?: boolean
   }
+  /** Sessions at the identity provider where users sign in. */
+  idpSessions?: IdpSessionOptions | undefined
   /** Seconds that an authorization code lives (default 60, 1 to 600). */
   codeLifetime?: number | undefined
   /** Seconds that a user has for signing in and deciding (default 600). */
@@ -154,10 +152,13 @@ export const aatOptionsShape = {
       issuance: undefined,
       lifetime: undefined,
       absoluteLifetime: undefined,
+      boundToIdpSession: undefined,
+      whenIdpSessionEndUnknown: undefined,
       grace: 10,
       dangerouslyKeepForPublicClients: false,
     },
   ),
+  idpSessions: idpSessionsShape,
   codeLifetime: optional(seconds(1, 600), 60),
   authorizationLifetime: optional(seconds(30, 3600), 600),
   consentLifetime: optional(seconds(0, LONGEST), 90 * DAY),

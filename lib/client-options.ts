@@ -16,20 +16,14 @@ import {
 } from './protocol/options.ts'
 import { judgeRedirectUri, type RedirectUriRules } from './protocol/redirect-uri.ts'
 import type { ResourceCatalogue } from './protocol/resource.ts'
-import type { Client, ClientAuthenticationMethod, RefreshPolicy } from './stores/ports.ts'
-
-/** How refresh tokens are issued and how long they live. */
-export interface RefreshTokenOptions {
-  /**
-   * `keep`: the same token until it expires; `rotate`: a new token at each refresh, the expiry unchanged (default);
-   * `rotate-and-reset`: a new token and a new expiry.
-   */
-  issuance?: 'keep' | 'rotate' | 'rotate-and-reset' | undefined
-  /** Seconds (default 2,592,000 = 30 days). */
-  lifetime?: number | undefined
-  /** Seconds: nothing that descends from an authorization outlives it, access tokens included (default no cap). */
-  absoluteLifetime?: number | undefined
-}
+import {
+  policyOf,
+  type RefreshSettings,
+  type RefreshTokenOptions,
+  refreshTokenShape,
+  settingsOf,
+} from './refresh-policy.ts'
+import type { Client, ClientAuthenticationMethod } from './stores/ports.ts'
 
 /** A client that the app vouches for. */
 export interface ClientOptions {
@@ -58,12 +52,6 @@ export interface ClientOptions {
   firstParty?: boolean | undefined
   /** Resources whose tokens it may introspect, as their server. */
   introspects?: string[] | undefined
-}
-
-export const refreshTokenShape = {
-  issuance: optional(oneOf('keep', 'rotate', 'rotate-and-reset')),
-  lifetime: optional(whole('seconds', 1, 2 ** 31)),
-  absoluteLifetime: optional(whole('seconds', 1, 2 ** 31)),
 }
 
 /** What is checked of each client. */
@@ -107,19 +95,6 @@ export function secretOf(min: number): Check<string> {
   }
 }
 
-/** The policy in force: what is given, else what stands above it. */
-export function refreshPolicyOf(
-  given: RefreshTokenOptions | { [K in keyof RefreshTokenOptions]: RefreshTokenOptions[K] | undefined },
-  fallback: RefreshPolicy,
-): RefreshPolicy {
-  const absoluteLifetime = given.absoluteLifetime ?? fallback.absoluteLifetime
-  return {
-    issuance: given.issuance ?? fallback.issuance,
-    lifetime: given.lifetime ?? fallback.lifetime,
-    ...(absoluteLifetime !== undefined && { absoluteLifetime }),
-  }
-}
-
 /** What the rest of the configuration says about its clients. */
 interface ClientRules extends RedirectUriRules {
   readonly refreshTokens: { readonly dangerouslyKeepForPublicClients: boolean }
@@ -131,7 +106,7 @@ export function clientOf(
   where: string,
   options: ClientRules,
   resources: ResourceCatalogue,
-  serverPolicy: RefreshPolicy,
+  serverSettings: RefreshSettings,
   report: (problem: string) => void,
 ): Client {
   const secretHashes = [given.clientSecret ?? []].flat().map((secret) => sha256(secret))
@@ -141,7 +116,7 @@ export function clientOf(
   const grantTypes =
     given.grantTypes ??
     (given.redirectUris.length > 0 ? ['authorization_code', 'refresh_token'] : ['client_credentials'])
-  const refreshPolicy = refreshPolicyOf(given.refreshTokens ?? {}, serverPolicy)
+  const refreshPolicy = policyOf(settingsOf(given.refreshTokens ?? {}, serverSettings))
 
   if (method.startsWith('client_secret') && secretHashes.length === 0)
     report(`${where}.clientSecret is missing for ${method}`)

@@ -1,5 +1,5 @@
 import { aatOptionsShape, type CheckedOptions, type ProductionDanger } from './aat-options.ts'
-import { clientOf, refreshPolicyOf } from './client-options.ts'
+import { clientOf } from './client-options.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
 import { type RingTimes, violatedInequalities } from './keys/schedule.ts'
@@ -11,8 +11,9 @@ import { type Random, randomId } from './protocol/random.ts'
 import type { ResourceCatalogue } from './protocol/resource.ts'
 import { catalogueOf } from './protocol/resource-options.ts'
 import type { Clock, Every } from './protocol/time.ts'
+import { type RefreshSettings, refreshPolicies, settingsOf } from './refresh-policy.ts'
 import { memoryStores } from './stores/memory/memory-stores.ts'
-import type { Client, RefreshPolicy, Stores } from './stores/ports.ts'
+import type { Client, RefreshPolicyOf, Stores } from './stores/ports.ts'
 import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
 import { longestTokenLength } from './tokens/mint.ts'
 
@@ -22,7 +23,11 @@ export interface Configuration {
   readonly stores: Stores
   readonly resources: ResourceCatalogue
   readonly clients: readonly Client[]
-  readonly refreshPolicy: RefreshPolicy
+  /** The policy in force for a client. */
+  readonly refreshPolicyOf: RefreshPolicyOf
+  /** What clients have that registered without a choice of their own. */
+  readonly refreshSettings: RefreshSettings
+  readonly idpSessions: CheckedOptions['idpSessions']
   readonly refreshGrace: number
   readonly keepsForPublicClients: boolean
   readonly codeLifetime: number
@@ -67,12 +72,16 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
   checkProduction(options, report)
 
   const resources = catalogueOf(options.resources, options.defaultResource)
-  const refreshPolicy: RefreshPolicy = refreshPolicyOf(refreshTokens, {
+  const refreshSettings = settingsOf(refreshTokens, {
     issuance: 'rotate',
     lifetime: 30 * 86_400,
+    absoluteLifetime: undefined,
+    boundToIdpSession: false,
+    whenIdpSessionEndUnknown: 'no-refresh-token',
+    longestIdpSession: options.idpSessions.longest,
   })
   const clients = options.clients.map((client, index) =>
-    clientOf(client, `clients[${index}]`, options, resources, refreshPolicy, report),
+    clientOf(client, `clients[${index}]`, options, resources, refreshSettings, report),
   )
   if (new Set(clients.map(({ id }) => id)).size !== clients.length)
     report('clients must not have the same clientId twice')
@@ -115,7 +124,9 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     stores: options.stores ?? memoryStores({ clock }),
     resources,
     clients,
-    refreshPolicy,
+    refreshPolicyOf: refreshPolicies(refreshSettings),
+    refreshSettings,
+    idpSessions: options.idpSessions,
     refreshGrace: refreshTokens.grace,
     keepsForPublicClients: refreshTokens.dangerouslyKeepForPublicClients,
     codeLifetime: options.codeLifetime,
@@ -142,7 +153,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     every: options.every,
     monotonic: options.monotonic,
     longestRefresh: Math.max(
-      refreshPolicy.lifetime,
+      refreshSettings.lifetime,
       ...clients.map((client) => client.refreshPolicy?.lifetime ?? 0),
     ),
     revocationStaleAfter: options.revocationStaleAfter,
@@ -157,6 +168,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
 function fingerprintOf(options: CheckedOptions): Sha256 {
   const { issuer, resources, defaultResource, clients, refreshTokens, codeLifetime, keys, clockTolerance } =
     options
+  const { longest } = options.idpSessions
   const shown = clients.map(({ clientSecret: _secret, ...client }) => client)
   return sha256(
     JSON.stringify([
@@ -168,6 +180,7 @@ function fingerprintOf(options: CheckedOptions): Sha256 {
       codeLifetime,
       keys,
       clockTolerance,
+      longest,
     ]),
   )
 }

@@ -1,5 +1,7 @@
 import type { AatOptions } from './aat-options.ts'
 import { createAuthorize } from './authorization/authorize.ts'
+import { createIdpSessionCheck } from './authorization/idp-session-check.ts'
+import { createIdpSessions } from './authorization/idp-sessions.ts'
 import { createPendingRequests } from './authorization/pending-requests.ts'
 import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
@@ -55,8 +57,11 @@ export function createAat(options: AatOptions): Aat {
     monotonic,
     emit,
     endFamily: (grantId) => stores.grants.end(grantId, 'revoked'),
-    longestToken: Math.max(longestAccessToken, configuration.codeLifetime),
-    longestRefresh: configuration.longestRefresh,
+    lives: {
+      longestToken: Math.max(longestAccessToken, configuration.codeLifetime),
+      longestRefresh: configuration.longestRefresh,
+      longestIdpSession: configuration.idpSessions.longest,
+    },
     staleAfter: configuration.revocationStaleAfter,
   })
   const endGrant = createEndGrant(stores.grants, revocations)
@@ -79,7 +84,14 @@ export function createAat(options: AatOptions): Aat {
   })
   const codes = authorizationCodes(secrets, random)
   const refreshTokens = refreshTokensOf(secrets)
-  const { refreshPolicy, refreshGrace, hooks } = configuration
+  const { refreshPolicyOf, refreshGrace, hooks } = configuration
+  const {
+    checkIdpSession,
+    checkTimeout,
+    whenUnanswered,
+    longest: longestIdpSession,
+  } = configuration.idpSessions
+  const idpSessions = createIdpSessions({ revocations, clock, emit, longest: longestIdpSession })
   const rooms: GrantTypeOptions = {
     grants: stores.grants,
     codes,
@@ -91,9 +103,12 @@ export function createAat(options: AatOptions): Aat {
     endGrant,
     random,
     emit,
-    refreshPolicy,
+    refreshPolicyOf,
     refreshGrace,
     hooks,
+    checkIdpSession:
+      checkIdpSession &&
+      createIdpSessionCheck({ checkIdpSession, checkTimeout, whenUnanswered, idpSessions, emit }),
   }
 
   /** One look at the ring and the log in the store; each says for itself what is wrong. */
@@ -113,7 +128,14 @@ export function createAat(options: AatOptions): Aat {
   started.catch(() => undefined)
 
   const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant, clock })
-  const operations = createOperations({ stores, registry, revocations, revokeAll })
+  const operations = createOperations({
+    stores,
+    registry,
+    revocations,
+    revokeAll,
+    idpSessions,
+    refreshPolicyOf,
+  })
 
   const aat: Aat = Object.freeze({
     issuer,
@@ -142,6 +164,10 @@ export function createAat(options: AatOptions): Aat {
       status: keyRing.status,
     }),
     ...operations,
+    idpSessions: Object.freeze({
+      update: idpSessions.update,
+      end: (target: Parameters<Aat['idpSessions']['end']>[0]) => idpSessions.end(target),
+    }),
   })
 
   attachParts(aat, {
@@ -186,11 +212,10 @@ export function createAat(options: AatOptions): Aat {
       codeLifetime: configuration.codeLifetime,
       async refreshLifetimeOf(clientId) {
         const client = await registry.find(clientId)
-        return client?.grantTypes.includes('refresh_token')
-          ? (client.refreshPolicy ?? refreshPolicy).lifetime
-          : undefined
+        return client?.grantTypes.includes('refresh_token') ? refreshPolicyOf(client).lifetime : undefined
       },
       consentLifetime: configuration.consentLifetime,
+      idpSessions,
     }),
     grantTypes: new Map<string, GrantType>([
       ['authorization_code', authorizationCodeGrant(rooms)],
@@ -198,7 +223,9 @@ export function createAat(options: AatOptions): Aat {
       ['client_credentials', clientCredentialsGrant(rooms)],
     ]),
     refreshTokens,
-    refreshPolicy,
+    refreshPolicyOf,
+    idpSessions,
+    longestIdpSession,
     keepsForPublicClients: configuration.keepsForPublicClients,
     clockTolerance: configuration.clockTolerance,
     longestAccessToken,

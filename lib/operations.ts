@@ -1,14 +1,17 @@
+import type { IdpSessions } from './authorization/idp-sessions.ts'
 import type { ClientRegistry } from './clients/client-registry.ts'
 import type { Aat } from './http/aat.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
 import type { RevokeAll } from './revoke.ts'
-import type { FamilyQuery, Stores } from './stores/ports.ts'
+import type { FamilyQuery, FamilyView, RefreshPolicyOf, Stores } from './stores/ports.ts'
 
 interface OperationsOptions {
   readonly stores: Stores
   readonly registry: ClientRegistry
   readonly revocations: RevocationLog
   readonly revokeAll: RevokeAll
+  readonly idpSessions: IdpSessions
+  readonly refreshPolicyOf: RefreshPolicyOf
 }
 
 /** `aat.clients` and `aat.grants`: what operators and users' own pages look at. */
@@ -17,7 +20,21 @@ export function createOperations({
   registry,
   revocations,
   revokeAll,
+  idpSessions,
+  refreshPolicyOf,
 }: OperationsOptions): Pick<Aat, 'clients' | 'grants'> {
+  async function isAlive({ grant }: FamilyView): Promise<boolean> {
+    if (grant.idpSession === undefined) return !revocations.coversGrant(grant, {})
+    const client = await registry.find(grant.clientId)
+    if (client === undefined) return false
+    const policy = refreshPolicyOf(client)
+    const isBound = policy.idpSession !== undefined
+    return (
+      !revocations.coversGrant(grant, policy) &&
+      !(isBound && idpSessions.isOver(grant.idpSession, grant.createdAt))
+    )
+  }
+
   return {
     clients: Object.freeze({
       async get(clientId: string) {
@@ -44,8 +61,10 @@ export function createOperations({
       async list(query: FamilyQuery) {
         const { families, cursor } = await stores.grants.listFamilies(query)
         // One epoch ends any number of them; each is gone from the store at its next use.
-        const living = families.filter(({ grant }) => !revocations.coversGrant(grant))
-        const summaries = living.map(({ grant, openedAt, lastUsedAt }) => ({
+        const living = await Promise.all(
+          families.map(async (family) => ((await isAlive(family)) ? [family] : [])),
+        )
+        const summaries = living.flat().map(({ grant, openedAt, lastUsedAt }) => ({
           grantId: grant.id,
           clientId: grant.clientId,
           subject: grant.subject,
@@ -53,6 +72,7 @@ export function createOperations({
           resources: grant.resources,
           openedAt,
           lastUsedAt,
+          idpSession: grant.idpSession && idpSessions.current(grant.idpSession),
         }))
         return { grants: summaries, cursor }
       },

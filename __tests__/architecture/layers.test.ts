@@ -14,18 +14,22 @@ const floors: Record<string, number> = {
   http: 5,
   endpoints: 6,
   guard: 6,
-  '': 7,
+  // Sign-in at an identity provider: what an app could also have of its own.
+  idp: 7,
+  '': 8,
 }
 
 /** What the package gives to apps: it stands outside and may import anything; nothing imports it. */
-const entries = ['index.ts', 'redis.ts']
+const entries = ['index.ts', 'redis.ts', 'idp.ts']
 
 /** Packages, and the folders that may import them. */
 const fences: Record<string, readonly string[]> = {
-  express: ['endpoints', 'guard', 'http'],
+  express: ['endpoints', 'guard', 'http', 'idp'],
   'express-rate-limit': ['http'],
   helmet: ['http'],
-  jose: ['tokens', 'keys', 'clients', 'guard'],
+  jose: ['tokens', 'keys', 'clients', 'guard', 'idp'],
+  'openid-client': ['idp'],
+  '@node-saml/node-saml': ['idp'],
   ioredis: ['stores/redis'],
 }
 

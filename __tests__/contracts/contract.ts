@@ -69,7 +69,8 @@ export function redemptionOf(
     redirectUri: code.redirectUri,
     challenge: code.codeChallenge,
     obtainable: EVERYTHING,
-    ...(policy !== undefined && { family: { token, lineage, policy } }),
+    policy: policy ?? ROTATE,
+    ...(policy !== undefined && { family: { token, lineage } }),
     ...over,
   }
 }

@@ -296,7 +296,12 @@ describe('HTP-020: 100 KB of repeated characters cost every parser next to nothi
     '\u200b',
     'é',
   ].map((text) => text.repeat(Math.ceil(100_000 / text.length)))
-  const policy = { grantTypes: ['authorization_code'], scopes: ['a'], privateUseSchemes: [] }
+  const policy = {
+    grantTypes: ['authorization_code'],
+    scopes: ['a'],
+    privateUseSchemes: [],
+    mustUseIdpSessionExpiry: false,
+  }
   const client = { redirect_uris: ['https://a.example/cb'], token_endpoint_auth_method: 'none' }
   const parsers: Record<string, (text: string) => unknown> = {
     form: parseParameters,

@@ -44,7 +44,8 @@ export async function raceTheEnd({ rounds, batch }: { rounds: number; batch: num
       ...common,
       codeHash,
       challenge: 'challenge',
-      family: { token: { hash: tokenHash, keyId: 'k' }, lineage, policy },
+      policy,
+      family: { token: { hash: tokenHash, keyId: 'k' }, lineage },
     })
     if (redeemed.outcome !== 'redeemed' || redeemed.limits === undefined) throw new Error(redeemed.outcome)
     const end = redeemed.limits.expiresAt

@@ -230,11 +230,8 @@ describe('aat.revoke', () => {
         clientId: grant.clientId,
         challenge: 'c',
         obtainable: new Map(grant.resources.map((resource) => [resource, new Set(grant.scope)])),
-        family: {
-          token: { hash, keyId: 'k' },
-          lineage: hash,
-          policy: { issuance: 'rotate', lifetime: 1000 },
-        },
+        policy: { issuance: 'rotate', lifetime: 1000 },
+        family: { token: { hash, keyId: 'k' }, lineage: hash },
       })
     }
     const before = (await server.stores.revocations.since(BEGINNING)).place.revision

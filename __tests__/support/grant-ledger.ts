@@ -87,7 +87,8 @@ export class GrantLedger {
     this.#code = 'used'
     let limits: FamilyLimits | undefined
     if (request.family !== undefined) {
-      const { token, lineage, policy } = request.family
+      const { token, lineage } = request.family
+      const { policy } = request
       const held: Token = { generation: 0, ...token }
       const times = { openedAt: clock, periodStart: clock }
       limits = limitsOf(times, policy, clock)

@@ -2,6 +2,7 @@ import type { Emit } from '../protocol/events.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { Grant, PendingRequest, Stores } from '../stores/ports.ts'
 import type { AuthorizationCodes } from '../tokens/authorization-code.ts'
+import type { IdpSessions } from './idp-sessions.ts'
 import type { SignedInUser } from './user.ts'
 
 export interface AuthorizeOptions {
@@ -15,6 +16,7 @@ export interface AuthorizeOptions {
   readonly refreshLifetimeOf: (clientId: string) => Promise<number | undefined>
   /** Seconds for which a consent is remembered; 0 to ask each time. */
   readonly consentLifetime: number
+  readonly idpSessions: IdpSessions
 }
 
 /**
@@ -29,6 +31,7 @@ export function createAuthorize({
   codeLifetime,
   refreshLifetimeOf,
   consentLifetime,
+  idpSessions,
 }: AuthorizeOptions) {
   return async function authorize(
     request: Omit<PendingRequest, 'browser'>,
@@ -49,6 +52,7 @@ export function createAuthorize({
       authTime: user.authTime,
       ...(user.acr !== undefined && { acr: user.acr }),
       ...(user.amr !== undefined && { amr: user.amr }),
+      ...(user.idpSession !== undefined && { idpSession: idpSessions.current(user.idpSession) }),
     }
     const refreshLifetime = await refreshLifetimeOf(grant.clientId)
     if (by === 'user' && consentLifetime > 0) {

@@ -22,6 +22,8 @@ export interface RegistrationPolicy {
   /** Scopes that a registered client may ever get; others are left out. */
   readonly scopes: readonly string[]
   readonly privateUseSchemes: readonly string[]
+  /** The server binds to sessions at the identity provider, and registered clients may not choose otherwise. */
+  readonly mustUseIdpSessionExpiry: boolean
 }
 
 /** A registration, judged; the id, the secret and the time are still to come. */
@@ -49,6 +51,7 @@ export function readClientMetadata(
   const keys = readKeys(metadata, method)
   const scope = readScope(metadata.scope, policy)
   const contacts = readContacts(metadata.contacts)
+  const boundToIdpSession = readIdpSessionExpiry(metadata.use_idp_session_expiry, policy)
   return {
     applicationType: redirects.applicationType,
     redirectUris: redirects.uris,
@@ -57,6 +60,7 @@ export function readClientMetadata(
     allowedScope: policy.scopes,
     ...(scope !== undefined && { defaultScope: scope }),
     ...keys,
+    ...(boundToIdpSession !== undefined && { boundToIdpSession }),
     ...(contacts !== undefined && { contacts }),
     ...optionalText('name', metadata.client_name, 'client_name', MAX_NAME),
     ...optionalText('softwareId', metadata.software_id, 'software_id', MAX_NAME),
@@ -89,6 +93,7 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     token_endpoint_auth_method: client.authenticationMethod,
     token_endpoint_auth_signing_alg: client.assertionAlg,
     jwks: client.jwks,
+    use_idp_session_expiry: client.boundToIdpSession,
     scope: (client.defaultScope ?? client.allowedScope)?.join(' '),
   })
 }
@@ -199,6 +204,13 @@ function readScope(value: unknown, policy: RegistrationPolicy): string[] | undef
   }
   const allowed = wanted.filter((scope) => policy.scopes.includes(scope))
   return allowed.length === 0 ? undefined : allowed
+}
+
+/** Just true or false: anything else is a client that believes something about its tokens that is not so. */
+function readIdpSessionExpiry(value: unknown, policy: RegistrationPolicy): boolean | undefined {
+  if (value === undefined) return undefined
+  if (typeof value !== 'boolean') throw refusal('use_idp_session_expiry must be true or false')
+  return value || policy.mustUseIdpSessionExpiry
 }
 
 function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {

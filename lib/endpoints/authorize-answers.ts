@@ -49,7 +49,7 @@ interface AppPages extends Pick<AuthorizeEndpointOptions, 'resolveUser' | 'signI
 
 /** What the authorization endpoint can answer; its steps choose. Nothing in here changes what is stored. */
 export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPath: string) {
-  const { issuer, clock, pendingRequests, stores, resources } = parts
+  const { issuer, clock, pendingRequests, stores, resources, idpSessions, longestIdpSession } = parts
   function redirect(res: Response, url: string): void {
     setNoStore(res)
     res.setHeader('Referrer-Policy', 'no-referrer')
@@ -90,7 +90,7 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
     })
     if (userActed || address.client.origin === 'configuration' || isLoopbackUri(address.redirectUri))
       return redirect(res, url)
-    const user = await currentUser(req).catch(() => undefined)
+    const user = await currentUser(req, address.client).catch(() => undefined)
     const consent = user && (await stores.consents.read(user.subject, address.client.id))
     if (consent !== undefined) return redirect(res, url)
     await showError(req, res, {
@@ -105,8 +105,13 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
     redirect(res, withParameters(request.redirectUri, { code, state: request.state, iss: issuer }))
   }
 
-  async function currentUser(req: Request): Promise<SignedInUser | undefined> {
-    return readUser(await settings.resolveUser(req), clock())
+  /** Who is signed in; nobody whose session at the identity provider was ended, or is over where that bounds the client. */
+  async function currentUser(req: Request, client: Client): Promise<SignedInUser | undefined> {
+    const user = readUser(await settings.resolveUser(req), clock(), longestIdpSession)
+    if (user?.idpSession === undefined) return user
+    const { expiresAt } = idpSessions.current(user.idpSession)
+    const isBound = parts.refreshPolicyOf(client).idpSession !== undefined
+    return expiresAt === 0 || (isBound && expiresAt !== undefined && clock() >= expiresAt) ? undefined : user
   }
 
   async function sendToSignIn(

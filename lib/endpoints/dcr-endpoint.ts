@@ -1,5 +1,10 @@
 import type { Request, Response, Router } from 'express'
-import { type ClientDraft, clientMetadataOf, readClientMetadata } from '../clients/client-metadata.ts'
+import {
+  type ClientDraft,
+  clientMetadataOf,
+  type RegistrationPolicy,
+  readClientMetadata,
+} from '../clients/client-metadata.ts'
 import { REGISTERED_ID_PREFIX } from '../clients/client-registry.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { readMetadataBody } from '../http/body.ts'
@@ -7,7 +12,7 @@ import { sendJson, setNoStore } from '../http/headers.ts'
 import { limitRequests, type RateLimitOptions, rateLimitOption } from '../http/rate-limit.ts'
 import { sha256 } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
-import { callback, either, listOf, oneOf, optional, readOptions, text } from '../protocol/options.ts'
+import { callback, either, flag, listOf, oneOf, optional, readOptions, text } from '../protocol/options.ts'
 import { randomId } from '../protocol/random.ts'
 import type { Client } from '../stores/ports.ts'
 import { jsonEndpoint } from './endpoint-router.ts'
@@ -22,6 +27,11 @@ export interface DcrEndpointOptions {
   grantTypes?: ('authorization_code' | 'refresh_token' | 'client_credentials')[] | undefined
   /** Scopes that registered clients may ever get (default all of the resources'). */
   scopes?: string[] | undefined
+  /**
+   * Clients may choose by `use_idp_session_expiry: false` to outlive the session at the identity provider where this server
+   * binds to it (default false: they are told `true`). To be bound where the server does not bind, any client may choose.
+   */
+  mayOutliveIdpSession?: boolean | undefined
   /** Registrations from one address (default 60 in 60 seconds). */
   rateLimit?: RateLimitOptions | false | undefined
 }
@@ -36,7 +46,7 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
   const knownScopes = [
     ...new Set([...parts.resources.all.values()].flatMap((resource) => [...resource.scopes.keys()])),
   ]
-  const { allow, grantTypes, scopes, rateLimit } = readOptions(
+  const { allow, grantTypes, scopes, mayOutliveIdpSession, rateLimit } = readOptions(
     'dcrEndpoint',
     options,
     {
@@ -50,6 +60,7 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
         ['authorization_code', 'refresh_token'],
       ),
       scopes: optional(listOf(text({ max: 128 }))),
+      mayOutliveIdpSession: optional(flag, false),
       rateLimit: rateLimitOption(60, 60),
     },
     (read, report) => {
@@ -57,14 +68,19 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
         if (!knownScopes.includes(scope)) report(`scopes has ${JSON.stringify(scope)}, which no resource has`)
     },
   )
-  const policy = { grantTypes, scopes: scopes ?? knownScopes, privateUseSchemes: parts.privateUseSchemes }
+  const policy: RegistrationPolicy = {
+    grantTypes,
+    scopes: scopes ?? knownScopes,
+    privateUseSchemes: parts.privateUseSchemes,
+    mustUseIdpSessionExpiry: parts.refreshPolicyOf({}).idpSession !== undefined && !mayOutliveIdpSession,
+  }
 
   /** A stolen token that is kept would never be noticed (RFC 9700 §2.2.2). */
-  function refuseKeptTokens({ authenticationMethod, grantTypes: wanted }: ClientDraft): void {
+  function refuseKeptTokens(draft: ClientDraft): void {
     const isKept =
-      authenticationMethod === 'none' &&
-      wanted.includes('refresh_token') &&
-      parts.refreshPolicy.issuance === 'keep'
+      draft.authenticationMethod === 'none' &&
+      draft.grantTypes.includes('refresh_token') &&
+      parts.refreshPolicyOf(draft).issuance === 'keep'
     if (isKept && !parts.keepsForPublicClients)
       throw new OAuthError(
         'invalid_client_metadata',

@@ -2,7 +2,7 @@ import type { Router } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
-import { isOver, limitsOf } from '../stores/family-limits.ts'
+import { isOver, limitsOf, withEnd } from '../stores/family-limits.ts'
 import type { Client } from '../stores/ports.ts'
 import { clientEndpoint } from './client-endpoint.ts'
 import { readOwnAccessToken } from './read-token.ts'
@@ -38,10 +38,11 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
         family.tokenHash !== refreshToken.hash
       )
         return inactive
-      const policy = caller.refreshPolicy ?? parts.refreshPolicy
-      const limits = limitsOf(family, policy, parts.clock())
+      const policy = parts.refreshPolicyOf(caller)
       const { grant } = family
-      if (isOver(limits) || parts.revocations.coversGrant(grant)) return inactive
+      const known = grant.idpSession && parts.idpSessions.current(grant.idpSession).expiresAt
+      const limits = limitsOf({ ...family, grant: withEnd(grant, known) }, policy, parts.clock())
+      if (isOver(limits) || parts.revocations.coversGrant(grant, policy)) return inactive
       return {
         active: true,
         iss: parts.issuer,

@@ -1,14 +1,9 @@
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { challengeOf, isCodeVerifier } from '../protocol/pkce.ts'
 import { randomId } from '../protocol/random.ts'
-import type { CodeRefusal } from '../stores/ports.ts'
-import {
-  about,
-  createGrantIssuance,
-  type GrantType,
-  type GrantTypeOptions,
-  readWanted,
-} from './grant-type.ts'
+import type { CodeRedemption, CodeRefusal } from '../stores/ports.ts'
+import { about, type GrantType, type GrantTypeOptions, readWanted } from './grant-type.ts'
+import { createGrantIssuance, type TokenRequest } from './issuance.ts'
 
 const unknownCode = 'the code is unknown, expired or used'
 
@@ -28,6 +23,8 @@ const refusals: Record<CodeRefusal, () => OAuthError> = {
   scope_exceeded: () => new OAuthError('invalid_scope', 'scope has more than was granted'),
   nothing_left: () =>
     new OAuthError('invalid_scope', 'nothing of the scope is left for this resource and client'),
+  session_over: () =>
+    new OAuthError('invalid_grant', 'the session at the identity provider has ended, or is about to'),
 }
 
 /**
@@ -54,12 +51,13 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
     if (code === undefined) throw refusals.unknown()
 
     // Ahead of the commit, so that a refusal consumes nothing. No record here: the store will say what that means.
-    const record = issuance.needsReading ? await grants.readCode(code.grantId) : undefined
+    const policy = options.refreshPolicyOf(client)
+    const request: TokenRequest = { client, policy, wanted, grantType: 'authorization_code' }
+    const needsReading = issuance.needsReading(policy)
+    const record = needsReading ? await grants.readCode(code.grantId) : undefined
     const isTheirs =
       record !== undefined && record.codeHash === code.hash && record.grant.clientId === client.id
-    const ahead = isTheirs
-      ? await issuance.consult(record.grant, client, wanted, 'authorization_code')
-      : undefined
+    const ahead = isTheirs ? await issuance.consult(record.grant, request) : undefined
     await revocations.fresh()
     const signer = await options.signer()
     const first = client.grantTypes.includes('refresh_token')
@@ -67,7 +65,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       : undefined
     const redirectUri = form.one('redirect_uri')
 
-    const outcome = await grants.redeemCode({
+    const redemption: CodeRedemption = {
       grantId: code.grantId,
       codeHash: code.hash,
       nonce: randomId(random),
@@ -76,31 +74,26 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       ...(redirectUri !== undefined && { redirectUri }),
       ...wanted,
       obtainable: issuance.obtainableBy(client),
+      policy,
       ...(first !== undefined && {
         family: {
           token: { hash: first.hash, keyId: first.keyId },
           lineage: first.lineage,
-          policy: client.refreshPolicy ?? options.refreshPolicy,
         },
       }),
-    })
+    }
+    let outcome = await grants.redeemCode(redemption)
+    if (outcome.outcome === 'session_over') {
+      const idpSessionEnd = await issuance.prolonged(outcome.grant, policy)
+      if (idpSessionEnd !== undefined) outcome = await grants.redeemCode({ ...redemption, idpSessionEnd })
+    }
     if (outcome.outcome === 'redeemed') {
+      const { grant, limits } = outcome
       // A store whose reads lag behind may have shown nothing: the hooks are asked all the same.
-      const consulted =
-        ahead ??
-        (issuance.needsReading
-          ? await issuance.consult(outcome.grant, client, wanted, 'authorization_code')
-          : {})
-      return issuance.issue(
-        outcome.grant,
-        client,
-        wanted,
-        'authorization_code',
-        signer,
-        outcome.limits,
-        first,
-        consulted,
-      )
+      const consulted = ahead ?? (needsReading ? await issuance.consult(grant, request) : {})
+      if (first !== undefined && limits === undefined)
+        emit('refresh_token.withheld', { ...about(grant), reason: 'idp_session_end_unknown' })
+      return issuance.issue(grant, request, signer, limits, first, consulted)
     }
 
     if (outcome.outcome === 'reused') {

@@ -1,18 +1,18 @@
+import type { IdpSessionCheck } from '../authorization/idp-session-check.ts'
 import type { Emit } from '../protocol/events.ts'
 import type { Form } from '../protocol/form.ts'
-import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Random } from '../protocol/random.ts'
-import { OFFLINE_ACCESS, type ResourceCatalogue, readTokenTarget } from '../protocol/resource.ts'
+import { OFFLINE_ACCESS, type ResourceCatalogue } from '../protocol/resource.ts'
 import { canonicalResource } from '../protocol/resource-uri.ts'
-import { coversScope, parseScope } from '../protocol/scope.ts'
+import { parseScope } from '../protocol/scope.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
-import type { Client, FamilyLimits, Grant, GrantStore, Obtainable, RefreshPolicy } from '../stores/ports.ts'
+import type { Client, Grant, GrantStore, RefreshPolicyOf } from '../stores/ports.ts'
 import type { Signer } from '../tokens/access-token.ts'
 import type { AuthorizationCodes } from '../tokens/authorization-code.ts'
-import { checkCustomClaims, type Mint, type MintedAccessToken } from '../tokens/mint.ts'
-import type { RefreshToken, RefreshTokens } from '../tokens/refresh-token.ts'
+import type { Mint, MintedAccessToken } from '../tokens/mint.ts'
+import type { RefreshTokens } from '../tokens/refresh-token.ts'
 
 /** A successful token response (RFC 6749 §5.1); members that do not apply are left out, never `null`. */
 export interface TokenResponse {
@@ -60,134 +60,13 @@ export interface GrantTypeOptions {
   readonly endGrant: EndGrant
   readonly random: Random
   readonly emit: Emit
-  readonly refreshPolicy: RefreshPolicy
+  /** The policy in force for a client at this request. */
+  readonly refreshPolicyOf: RefreshPolicyOf
   /** Seconds. */
   readonly refreshGrace: number
   readonly hooks: IssuanceHooks
-}
-
-/** What the app's hooks said. */
-export interface Consulted {
-  readonly customClaims?: Record<string, unknown>
-}
-
-/** What both grant types of a user's authorization share: asking the hooks first, and minting last. */
-export function createGrantIssuance({
-  hooks,
-  resources,
-  mint,
-  emit,
-  revocations,
-  endGrant,
-}: GrantTypeOptions) {
-  const everything: Obtainable = new Map(
-    [...resources.all.values()].map(({ identifier, scopes }) => [identifier, new Set(scopes.keys())]),
-  )
-
-  /** Asks the app's hooks. @throws OAuthError where the answer is no, or nothing of the scope is left */
-  async function consult(
-    grant: Grant,
-    client: Client,
-    wanted: Wanted,
-    grantType: TokenContext['grantType'],
-  ): Promise<Consulted> {
-    // The store refuses what exceeds the grant; the app is not asked about it.
-    if (!isWithin(grant, wanted)) return {}
-    const { resource, scope } = readTokenTarget(resources, grant, wanted, client)
-    if (
-      hooks.isSubjectActive !== undefined &&
-      (await hooks.isSubjectActive(grant.subject, { clientId: client.id })) !== true
-    ) {
-      throw new OAuthError('invalid_grant', 'the user is no longer active')
-    }
-    if (hooks.claims === undefined) return {}
-    return {
-      customClaims: checkCustomClaims(
-        await hooks.claims({
-          grantType,
-          clientId: client.id,
-          subject: grant.subject,
-          scope,
-          resource: resource.identifier,
-        }),
-      ),
-    }
-  }
-
-  return {
-    /** The hooks are asked about a grant, so it is read before the commit. */
-    needsReading: hooks.claims !== undefined || hooks.isSubjectActive !== undefined,
-
-    /** What tokens of this client can be for today. */
-    obtainableBy(client: Client): Obtainable {
-      const { allowedScope } = client
-      if (allowedScope === undefined) return everything
-      return new Map(
-        [...everything].map(([id, scopes]) => [
-          id,
-          new Set(allowedScope.filter((token) => scopes.has(token))),
-        ]),
-      )
-    },
-
-    consult,
-
-    async issue(
-      grant: Grant,
-      client: Client,
-      wanted: Wanted,
-      grantType: TokenContext['grantType'],
-      signer: Signer,
-      limits: FamilyLimits | undefined,
-      refreshToken: RefreshToken | undefined,
-      { customClaims }: Consulted,
-    ): Promise<TokenResponse> {
-      // A revocation of the client or the subject that this commit raced with.
-      if (revocations.coversGrant(grant)) {
-        await endGrant(grant.id, 'revoked', 'an earlier revocation')
-        throw new OAuthError('invalid_grant', 'the grant was revoked')
-      }
-      const { resource, scope } = readTokenTarget(resources, grant, wanted, client)
-      const minted = await mint(
-        {
-          clientId: client.id,
-          subject: grant.subject,
-          audience: resource.audience,
-          scope,
-          lifetime: Math.min(
-            client.accessTokenLifetime ?? resource.accessTokenLifetime,
-            resource.accessTokenLifetime,
-          ),
-          bound: limits?.bound,
-          authTime: grant.authTime,
-          acr: grant.acr,
-          amr: grant.amr,
-          grantId: grant.id,
-          grantedAt: grant.createdAt,
-          customClaims,
-        },
-        signer,
-      )
-      reportIssued(emit, minted, grantType, resource.identifier)
-      return {
-        access_token: minted.token,
-        token_type: 'Bearer',
-        expires_in: minted.expiresIn,
-        scope: scope.join(' '),
-        ...(refreshToken !== undefined &&
-          limits !== undefined && {
-            refresh_token: refreshToken.text,
-            refresh_token_expires_in: Math.floor(limits.expiresAt - limits.now),
-          }),
-      }
-    },
-  }
-}
-
-function isWithin(grant: Grant, { resource, scope }: Wanted): boolean {
-  return (
-    coversScope(grant.scope, scope ?? []) && (resource === undefined || grant.resources.includes(resource))
-  )
+  /** Asks the app whether a session at an identity provider still lives; absent where it wants not to be asked. */
+  readonly checkIdpSession: IdpSessionCheck | undefined
 }
 
 export function reportIssued(

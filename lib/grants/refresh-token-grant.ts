@@ -1,13 +1,8 @@
 import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
 import { randomId } from '../protocol/random.ts'
-import type { RefreshRefusal } from '../stores/ports.ts'
-import {
-  about,
-  createGrantIssuance,
-  type GrantType,
-  type GrantTypeOptions,
-  readWanted,
-} from './grant-type.ts'
+import type { RefreshRefusal, RefreshRequest } from '../stores/ports.ts'
+import { about, type GrantType, type GrantTypeOptions, readWanted } from './grant-type.ts'
+import { createGrantIssuance, type TokenRequest } from './issuance.ts'
 
 const unusable = 'the refresh token is unknown, expired, revoked or spent'
 
@@ -42,21 +37,21 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     if (token === undefined || next === undefined) throw refusals.unknown()
 
     const wanted = readWanted(form)
-    const policy = client.refreshPolicy ?? options.refreshPolicy
+    const policy = options.refreshPolicyOf(client)
+    const request: TokenRequest = { client, policy, wanted, grantType: 'refresh_token' }
+    const needsReading = issuance.needsReading(policy)
 
     // Of a current token a refusal must consume nothing, so the hooks are asked ahead; a retry consumes nothing anyway.
-    const family = issuance.needsReading ? await grants.readFamily(token.grantId) : undefined
+    const family = needsReading ? await grants.readFamily(token.grantId) : undefined
     const isCurrent =
       family !== undefined &&
       family.ended === undefined &&
       family.tokenHash === token.hash &&
       family.grant.clientId === client.id
-    const ahead = isCurrent
-      ? await issuance.consult(family.grant, client, wanted, 'refresh_token')
-      : undefined
+    const ahead = isCurrent ? await issuance.consult(family.grant, request) : undefined
     await revocations.fresh()
     const signer = await options.signer()
-    const outcome = await grants.refresh({
+    const attempt: RefreshRequest = {
       grantId: token.grantId,
       generation: token.generation,
       tokenHash: token.hash,
@@ -68,7 +63,12 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       grace: refreshGrace,
       ...wanted,
       obtainable: issuance.obtainableBy(client),
-    })
+    }
+    let outcome = await grants.refresh(attempt)
+    if (outcome.outcome === 'expired') {
+      const idpSessionEnd = await issuance.prolonged(outcome.grant, policy)
+      if (idpSessionEnd !== undefined) outcome = await grants.refresh({ ...attempt, idpSessionEnd })
+    }
 
     if (outcome.outcome === 'rotated' || outcome.outcome === 'kept' || outcome.outcome === 'retried') {
       const { grant, generation, keyId, limits } = outcome
@@ -83,9 +83,8 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       if (outcome.fastForwarded) emit('refresh_token.fast_forwarded', { ...about(grant), generation })
       if (outcome.outcome === 'retried') emit('token.retried', { ...about(grant), generation })
       else emit('token.refreshed', { ...about(grant), generation, issuance: policy.issuance })
-      const consulted =
-        ahead ?? (issuance.needsReading ? await issuance.consult(grant, client, wanted, 'refresh_token') : {})
-      return issuance.issue(grant, client, wanted, 'refresh_token', signer, limits, held, consulted)
+      const consulted = ahead ?? (needsReading ? await issuance.consult(grant, request) : {})
+      return issuance.issue(grant, request, signer, limits, held, consulted)
     }
 
     if (outcome.outcome === 'reused') {
@@ -94,7 +93,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     } else if (outcome.outcome === 'ended') {
       // The entry for its access tokens may have failed after the family ended: then it is written now.
       const { grant } = outcome
-      if (!revocations.coversGrant(grant)) await endGrant(grant.id, 'revoked', 'an ended family')
+      if (!revocations.coversGrant(grant, policy)) await endGrant(grant.id, 'revoked', 'an ended family')
     } else if (outcome.outcome === 'foreign')
       emit('token.foreign', { clientId: client.id, owner: outcome.grant.clientId, grantId: outcome.grant.id })
     throw refusals[outcome.outcome]()

@@ -1,5 +1,6 @@
 import type { AuthorizationRules } from '../authorization/authorization-request.ts'
 import type { Authorize } from '../authorization/authorize.ts'
+import type { IdpSessions } from '../authorization/idp-sessions.ts'
 import type { PendingRequests } from '../authorization/pending-requests.ts'
 import type { AuthenticateClient } from '../clients/client-authentication.ts'
 import type { ClientRegistry } from '../clients/client-registry.ts'
@@ -7,12 +8,13 @@ import type { GrantType } from '../grants/grant-type.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import type { KeyStatus } from '../keys/ring-status.ts'
 import type { AatEventName, AatListener, Emit } from '../protocol/events.ts'
+import type { IdpSession, IdpSessionId, IdpSubject } from '../protocol/idp-session.ts'
 import type { Random } from '../protocol/random.ts'
 import type { ResourceCatalogue } from '../protocol/resource.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
-import type { FamilyQuery, RefreshPolicy, Stores } from '../stores/ports.ts'
+import type { FamilyQuery, RefreshPolicyOf, Stores } from '../stores/ports.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
 
 /** A refresh-token family, as lists tell it. */
@@ -24,6 +26,8 @@ export interface GrantSummary {
   readonly resources: readonly string[]
   readonly openedAt: NumericDate
   readonly lastUsedAt: NumericDate
+  /** The session at the identity provider that it came from, with its end as it is known by now. */
+  readonly idpSession: IdpSession | undefined
 }
 
 /** A registered or configured client, without anything secret. */
@@ -109,6 +113,23 @@ export interface Aat {
      */
     list(query: FamilyQuery): Promise<{ grants: GrantSummary[]; cursor: string | undefined }>
   }
+  /**
+   * What the app learns of a session at an identity provider after the sign-in. It holds at once in this process, on other
+   * instances within the revocation bound, and whatever the number of families: those that are bound to the session.
+   */
+  readonly idpSessions: {
+    /**
+     * The session ends at another time than was said, earlier or later, in seconds since the epoch. Nothing takes back an end.
+     * @throws TypeError for anything but issuer, sid and a time
+     */
+    update(session: IdpSessionId & { readonly expiresAt: NumericDate }): Promise<void>
+    /**
+     * The session has ended, or all of a user at that provider that began until `notAfter` (default now): refresh tokens and
+     * access tokens that are bound to it are refused.
+     * @throws TypeError for anything but a session or a user of a provider
+     */
+    end(session: IdpSessionId | (IdpSubject & { readonly notAfter?: NumericDate | undefined })): Promise<void>
+  }
 }
 
 /** Endpoints by the name under which metadata publishes them. */
@@ -142,7 +163,11 @@ export interface AatParts {
   readonly authorize: Authorize
   readonly grantTypes: ReadonlyMap<string, GrantType>
   readonly refreshTokens: RefreshTokens
-  readonly refreshPolicy: RefreshPolicy
+  /** The policy in force for a client. */
+  readonly refreshPolicyOf: RefreshPolicyOf
+  readonly idpSessions: IdpSessions
+  /** Seconds: no session at an identity provider is believed to last longer from now. */
+  readonly longestIdpSession: number
   /** The configuration allows `keep` for clients that do not authenticate. */
   readonly keepsForPublicClients: boolean
   /** Seconds. */

@@ -49,10 +49,18 @@ export interface AatEvents {
   'token.foreign': About & { owner: string }
   /** Something was revoked: a token, a grant, a client, a subject, or a signing key. */
   'revocation.recorded': {
-    kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid'
+    kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid' | 'session' | 'idp-subject'
     id: string
     by: string
   }
+  /** A session at an identity provider was ended, or all of a user there; `by` says who said so. */
+  'idp_session.ended': { issuer: string; by: string }
+  /** A session at an identity provider ends at another time than was said. */
+  'idp_session.updated': { issuer: string; expiresAt: NumericDate }
+  /** No refresh token was issued, since nobody said when the session at the identity provider ends that is to bound it. */
+  'refresh_token.withheld': About & { reason: 'idp_session_end_unknown' }
+  /** The app's `checkIdpSession` gave no answer in time, or failed; `went` says what became of the refresh. */
+  'idp_session.unanswered': About & { went: 'unavailable' | 'on'; error: unknown }
   'client.registered': { clientId: string; clientName?: string; redirectUris: readonly string[] }
   'client.deleted': { clientId: string }
   'client.authentication_failed': { clientId: string | undefined; reason: string }

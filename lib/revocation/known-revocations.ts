@@ -1,5 +1,6 @@
+import { type IdpSession, idpSessionKey, idpSubjectKey } from '../protocol/idp-session.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
-import type { RevocationEntry } from '../stores/ports.ts'
+import type { Grant, RefreshPolicy, RevocationEntry } from '../stores/ports.ts'
 
 /** The id of the epoch of everybody. */
 export const EVERYTHING = '*'
@@ -11,6 +12,9 @@ export interface Revocable {
   readonly clientId: string
   readonly subject: string
   readonly kid?: string | undefined
+  /** The session at the identity provider that bounds it, and that provider's user, as `idp-session.ts` names them. */
+  readonly session?: string | undefined
+  readonly idpSubject?: string | undefined
   readonly issuedAt: NumericDate
   /** When the grant that it descends from was given; absent where there is none. */
   readonly grantedAt?: NumericDate | undefined
@@ -24,6 +28,31 @@ export interface RevocableClaims {
   readonly iat: NumericDate
   readonly grant_id?: string
   readonly grant_iat?: NumericDate
+  readonly sid?: string
+  readonly idp_sub?: string
+}
+
+/** What a grant is to revocations, with its session at the identity provider where that bounds it. */
+export function revocableGrant(grant: Grant, policy: Pick<RefreshPolicy, 'idpSession'>): Revocable {
+  const { id, clientId, subject, createdAt, idpSession } = grant
+  return {
+    grantId: id,
+    clientId,
+    subject,
+    issuedAt: createdAt,
+    grantedAt: createdAt,
+    ...(policy.idpSession !== undefined && idpSessionKeys(idpSession)),
+  }
+}
+
+/** The names under which revocations know a session and its user. */
+export function idpSessionKeys(session: IdpSession | undefined): { session?: string; idpSubject?: string } {
+  if (session === undefined) return {}
+  const { issuer, subject } = session
+  return {
+    session: idpSessionKey(session),
+    ...(subject !== undefined && { idpSubject: idpSubjectKey({ issuer, subject }) }),
+  }
 }
 
 /** What a verified access token is to revocations. @param kid of the key that signed it */
@@ -34,9 +63,37 @@ export function revocableOf(claims: RevocableClaims, kid: string): Revocable {
     clientId: claims.client_id,
     subject: claims.sub,
     kid,
+    session: claims.sid,
+    idpSubject: claims.idp_sub,
     issuedAt: claims.iat,
     grantedAt: claims.grant_iat,
   }
+}
+
+/** Of two entries about one thing: what both say. Any order, and any number of times, comes to the same. */
+function merge(a: RevocationEntry, b: RevocationEntry | undefined): RevocationEntry {
+  if (b === undefined) return a
+  const until = Math.max(a.until, b.until)
+  if (a.kind === 'session') return { ...(isLaterWord(a, b) ? a : b), until }
+  return {
+    ...a,
+    until,
+    ...(a.notAfter !== undefined && { notAfter: Math.max(a.notAfter, b.notAfter ?? 0) }),
+  }
+}
+
+/** A session that was ended stays so, whatever was said later. */
+function isLaterWord(a: RevocationEntry, b: RevocationEntry): boolean {
+  if ((a.endsAt === 0) !== (b.endsAt === 0)) return a.endsAt === 0
+  return (a.saidAt ?? 0) >= (b.saidAt ?? 0)
+}
+
+/** Does the first say all that the second says? */
+export function saysAll(first: RevocationEntry | undefined, second: RevocationEntry): boolean {
+  if (first === undefined || first.until < second.until) return false
+  return second.kind === 'session'
+    ? isLaterWord(first, second)
+    : (first.notAfter ?? 0) >= (second.notAfter ?? 0)
 }
 
 /**
@@ -52,12 +109,7 @@ export function createKnownRevocations(clock: Clock) {
 
   function learn(entry: RevocationEntry): void {
     const key = keyOf(entry.kind, entry.id)
-    const before = entries.get(key)
-    entries.set(key, {
-      ...entry,
-      until: Math.max(entry.until, before?.until ?? 0),
-      ...(entry.notAfter !== undefined && { notAfter: Math.max(entry.notAfter, before?.notAfter ?? 0) }),
-    })
+    entries.set(key, merge(entry, entries.get(key)))
     if (entries.size > trimAt) {
       const now = clock()
       for (const [name, { until }] of entries) if (now >= until) entries.delete(name)
@@ -69,27 +121,43 @@ export function createKnownRevocations(clock: Clock) {
     return now < (entries.get(key)?.until ?? 0)
   }
 
+  function isBefore(epoch: string, since: NumericDate, now: NumericDate): boolean {
+    return holdsKey(epoch, now) && since <= (entries.get(epoch)?.notAfter ?? 0)
+  }
+
+  function sessionEnd(session: string, now: NumericDate): NumericDate | undefined {
+    const entry = entries.get(keyOf('session', session))
+    return now < (entry?.until ?? 0) ? entry?.endsAt : undefined
+  }
+
   return {
     learn,
 
     holds: (kind: RevocationEntry['kind'], id: string): boolean => holdsKey(keyOf(kind, id), clock()),
 
+    sessionEnd: (session: string): NumericDate | undefined => sessionEnd(session, clock()),
+
+    coversIdpSubject: (key: string | undefined, since: NumericDate): boolean =>
+      key !== undefined && isBefore(keyOf('idp-subject', key), since, clock()),
+
     /** Is anything about this revoked? */
-    covers({ jti, grantId, clientId, subject, kid, issuedAt, grantedAt }: Revocable): boolean {
+    covers(revocable: Revocable): boolean {
+      const { jti, grantId, clientId, subject, kid, session, idpSubject, issuedAt, grantedAt } = revocable
       if (entries.size === 0) return false
       const now = clock()
       // A token of a user's grant is as old as the grant: a refresh that an instance answers while it does not know of the
       // epoch yet makes a young token of an old grant. Tokens carry whole seconds, so one of the same second counts as
       // issued before: it is fetched anew, not believed.
       const since = grantedAt ?? issuedAt
-      const isBefore = (key: string) => holdsKey(key, now) && since <= (entries.get(key)?.notAfter ?? 0)
       return (
         (jti !== undefined && holdsKey(keyOf('jti', jti), now)) ||
         (grantId !== undefined && holdsKey(keyOf('grant', grantId), now)) ||
         (kid !== undefined && holdsKey(keyOf('kid', kid), now)) ||
-        isBefore(keyOf('client', clientId)) ||
-        isBefore(keyOf('subject', subject)) ||
-        isBefore(keyOf('all', EVERYTHING))
+        (session !== undefined && now >= (sessionEnd(session, now) ?? Number.POSITIVE_INFINITY)) ||
+        (idpSubject !== undefined && isBefore(keyOf('idp-subject', idpSubject), since, now)) ||
+        isBefore(keyOf('client', clientId), since, now) ||
+        isBefore(keyOf('subject', subject), since, now) ||
+        isBefore(keyOf('all', EVERYTHING), since, now)
       )
     },
 
@@ -99,9 +167,6 @@ export function createKnownRevocations(clock: Clock) {
       return [...entries.values()].filter((entry) => now < entry.until && !other.knows(entry))
     },
 
-    knows({ kind, id, until, notAfter }: RevocationEntry): boolean {
-      const entry = entries.get(keyOf(kind, id))
-      return entry !== undefined && entry.until >= until && (entry.notAfter ?? 0) >= (notAfter ?? 0)
-    },
+    knows: (entry: RevocationEntry): boolean => saysAll(entries.get(keyOf(entry.kind, entry.id)), entry),
   }
 }

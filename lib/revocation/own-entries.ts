@@ -1,4 +1,5 @@
 import type { RevocationEntry } from '../stores/ports.ts'
+import { saysAll } from './known-revocations.ts'
 
 /** Seconds after which a family that was ended is ended once more: longer than a cluster takes to promote a replica. */
 const SECOND_END = 60
@@ -40,8 +41,7 @@ export function createOwnEntries(endFamily: (grantId: string) => Promise<unknown
     /** The store has this entry. */
     seen(entry: RevocationEntry): void {
       const own = unread.get(keyOf(entry))?.entry
-      if (own !== undefined && entry.until >= own.until && (entry.notAfter ?? 0) >= (own.notAfter ?? 0))
-        unread.delete(keyOf(entry))
+      if (own !== undefined && saysAll(entry, own)) unread.delete(keyOf(entry))
     },
 
     /** What the next read has to bring. */

@@ -1,15 +1,23 @@
 import type { Emit } from '../protocol/events.ts'
+import { type IdpSessionId, idpSessionKey } from '../protocol/idp-session.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import {
   BEGINNING,
   type Grant,
   type Place,
+  type RefreshPolicy,
   type RevocationEntry,
   type RevocationStore,
 } from '../stores/ports.ts'
-import { createKnownRevocations, type RevocableClaims, revocableOf } from './known-revocations.ts'
+import {
+  createKnownRevocations,
+  type RevocableClaims,
+  revocableGrant,
+  revocableOf,
+} from './known-revocations.ts'
 import { createOwnEntries } from './own-entries.ts'
+import { entryOf, isEpoch, type Lives, type RevocationDetail } from './revocation-entry.ts'
 
 export interface RevocationLogOptions {
   readonly store: RevocationStore
@@ -19,20 +27,13 @@ export interface RevocationLogOptions {
   readonly emit: Emit
   /** Ends a family that the store brought back to life. */
   readonly endFamily: (grantId: string) => Promise<unknown>
-  /** Seconds: the longest that an access token or a code lives. */
-  readonly longestToken: number
-  /** Seconds: the longest that a refresh token lives unless it is used. */
-  readonly longestRefresh: number
+  readonly lives: Lives
   /** S: seconds without a successful read after which what is known here is stale. */
   readonly staleAfter: number
 }
 
-/** A minute over the longest life, for what was being signed at this moment and for clocks that differ. */
-const MARGIN = 60
 /** Entries that are written again at once. */
 const BATCH = 100
-/** Seconds that an epoch is kept at the least: families of before may live longer by another instance's settings, or next week's. */
-const EPOCH_LIFE = 90 * 86_400
 
 /**
  * The revocation log: all revocations that still matter, in memory, so that the guard asks nobody; shared through the
@@ -44,8 +45,7 @@ export function createRevocationLog({
   monotonic,
   emit,
   endFamily,
-  longestToken,
-  longestRefresh,
+  lives,
   staleAfter,
 }: RevocationLogOptions) {
   const known = createKnownRevocations(clock)
@@ -180,7 +180,7 @@ export function createRevocationLog({
   return {
     /**
      * Revokes: effective in this process when the promise is fulfilled, and everywhere within the revocation bound.
-     * `client`, `subject` and `all` end what was issued or granted up to `notAfter` (default now), whatever the number.
+     * An epoch ends what was issued or granted up to `notAfter` (default now); of a session it is said when it ends.
      * @param by who or what asked, for the event
      * @throws StoreUnavailable where the log could not be written
      */
@@ -188,22 +188,15 @@ export function createRevocationLog({
       kind: RevocationEntry['kind'],
       id: string,
       by: string,
-      { until = 0, notAfter }: { until?: NumericDate; notAfter?: NumericDate | 'ever' } = {},
+      detail: RevocationDetail = {},
     ): Promise<void> {
-      const now = clock()
-      const isEpoch = kind === 'client' || kind === 'subject' || kind === 'all'
       // Said before, and once is enough: nothing new is issued under these, and a client could say it for ever.
-      if (!isEpoch && known.holds(kind, id)) return
-      // An epoch ends families too, at their next use: each of them is used, or over, before the entry is forgotten.
-      const life = isEpoch ? Math.max(EPOCH_LIFE, longestToken, longestRefresh) : longestToken
-      const end = Math.max(until, now + life) + MARGIN
-      const entry: RevocationEntry = {
-        kind,
-        id,
-        until: end,
-        // Instances' clocks differ: "all until now" is said by the one clock that no grant is ahead of.
-        ...(isEpoch && { notAfter: notAfter === 'ever' ? end : (notAfter ?? (await store.now?.()) ?? now) }),
-      }
+      const isDated = isEpoch(kind) || kind === 'session'
+      if (kind === 'session' ? known.sessionEnd(id) === 0 : !isDated && known.holds(kind, id)) return
+      const now = clock()
+      // Instances' clocks differ: "all until now" is said by the one clock that no grant is ahead of.
+      const storeNow = (isDated && (await store.now?.())) || now
+      const entry = entryOf(kind, id, detail, lives, now, storeNow)
       await own.track(entry, () => store.append(entry))
       learn(entry)
       if (kind === 'grant') own.ended(id, monotonic())
@@ -214,8 +207,15 @@ export function createRevocationLog({
     covers: known.covers,
 
     coversToken: (claims: RevocableClaims, kid: string): boolean => known.covers(revocableOf(claims, kid)),
-    coversGrant: ({ id, clientId, subject, createdAt }: Grant): boolean =>
-      known.covers({ grantId: id, clientId, subject, issuedAt: createdAt, grantedAt: createdAt }),
+    coversGrant: (grant: Grant, policy: Pick<RefreshPolicy, 'idpSession'>): boolean =>
+      known.covers(revocableGrant(grant, policy)),
+
+    /** Was this session at an identity provider ended, by itself or with all of its user, since it began? */
+    coversSession: (keys: { session?: string; idpSubject?: string }, began: NumericDate): boolean =>
+      known.sessionEnd(keys.session ?? '') === 0 || known.coversIdpSubject(keys.idpSubject, began),
+
+    /** When this session at an identity provider ends, where that was said after it began; 0 where it was ended. */
+    sessionEnd: (session: IdpSessionId): NumericDate | undefined => known.sessionEnd(idpSessionKey(session)),
 
     pull,
     age,

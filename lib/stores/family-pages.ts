@@ -1,5 +1,6 @@
+import type { IdpSessionId } from '../protocol/idp-session.ts'
 import type { NumericDate } from '../protocol/time.ts'
-import type { FamilyOwner, FamilyQuery, Grant, IdpSessionId } from './grant-store.ts'
+import type { FamilyOwner, FamilyQuery, Grant } from './grant-store.ts'
 
 /** A place in a list of families, not a family: that one may have ended since. */
 export interface ListPlace {

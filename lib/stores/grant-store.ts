@@ -1,4 +1,5 @@
 import type { Sha256, TokenHash } from '../protocol/digest.ts'
+import type { IdpSession, IdpSessionId } from '../protocol/idp-session.ts'
 import type { NumericDate } from '../protocol/time.ts'
 
 /** What a user granted to a client. Its id is the family's id and the `grant_id` claim: 16 random bytes, base64url. */
@@ -15,14 +16,8 @@ export interface Grant {
   readonly authTime: NumericDate
   readonly acr?: string
   readonly amr?: readonly string[]
-  /** The session at the identity provider that it came from. */
-  readonly idpSession?: IdpSessionId
-}
-
-/** A session at an identity provider: who the provider is, and what it calls the session. */
-export interface IdpSessionId {
-  readonly issuer: string
-  readonly sid: string
+  /** The session at the identity provider that it came from, with its end as it was known then. */
+  readonly idpSession?: IdpSession
 }
 
 export interface CodeRecord {
@@ -45,6 +40,12 @@ export interface RefreshPolicy {
   readonly lifetime: number
   /** Cap on the family's age; nothing that descends from the grant outlives it. */
   readonly absoluteLifetime?: number
+  /** Bound to the session at the identity provider: `lifetime` is not considered where the session's end is known. */
+  readonly idpSession?: {
+    readonly whenEndUnknown: 'no-refresh-token' | 'use-lifetime'
+    /** Seconds that a family is kept after its last use, in case that its session was prolonged. */
+    readonly keptFor: number
+  }
 }
 
 /** The refresh token that a verb may put in force: its hash, and which secret derived it. */
@@ -72,12 +73,14 @@ export interface CodeRedemption {
   readonly resource?: string
   readonly scope?: readonly string[]
   readonly obtainable: Obtainable
-  /** Open a refresh-token family with this token as its first. */
+  readonly policy: RefreshPolicy
+  /** When the session at the identity provider ends by now, instead of what the grant says. */
+  readonly idpSessionEnd?: NumericDate
+  /** Open a refresh-token family with this token as its first, where the policy lets the grant have one. */
   readonly family?: {
     readonly token: NextToken
     /** Of the family: a token of another lineage is none of it, whatever else it says. */
     readonly lineage: TokenHash
-    readonly policy: RefreshPolicy
   }
 }
 
@@ -97,12 +100,13 @@ export type CodeRefusal =
   | 'resource_exceeded'
   | 'scope_exceeded'
   | 'nothing_left'
+  | 'session_over'
 
 export interface FamilyLimits {
   readonly openedAt: NumericDate
   /** The refresh token is valid while now < expiresAt. */
   readonly expiresAt: NumericDate
-  /** Nothing of the family, access tokens included, lives to this moment; absent where there is no cap. */
+  /** Nothing of the family, access tokens included, lives to this moment; absent where there is no cap and no session. */
   readonly bound: NumericDate | undefined
   /** The store's now, the one that `expiresAt` was compared with. */
   readonly now: NumericDate
@@ -118,6 +122,8 @@ export interface RefreshRequest {
   readonly nonce: string
   readonly clientId: string
   readonly policy: RefreshPolicy
+  /** When the session at the identity provider ends by now, instead of what the record says; it is recorded. */
+  readonly idpSessionEnd?: NumericDate
   /** Seconds after first use in which the immediate predecessor may be retried. */
   readonly grace: number
   readonly scope?: readonly string[]

@@ -16,7 +16,6 @@ export type {
   FamilyView,
   Grant,
   GrantStore,
-  IdpSessionId,
   NextToken,
   Obtainable,
   RefreshOutcome,
@@ -108,6 +107,8 @@ export interface Client {
   /** Ceiling on what it may ever get; absent: all scopes of the resources. */
   readonly allowedScope?: readonly string[]
   readonly refreshPolicy?: RefreshPolicy
+  /** Its own choice whether the session at the identity provider bounds it; absent: the server's. */
+  readonly boundToIdpSession?: boolean
   readonly accessTokenLifetime?: number
   /** No consent page: the app vouches for it. */
   readonly firstParty?: boolean
@@ -115,6 +116,9 @@ export interface Client {
   readonly introspects?: readonly string[]
   readonly createdAt: NumericDate
 }
+
+/** The policy in force for a client: its own, or the server's. */
+export type RefreshPolicyOf = (client: Pick<Client, 'refreshPolicy' | 'boundToIdpSession'>) => RefreshPolicy
 
 export interface ClientStore {
   create(client: Client): Promise<'created' | 'exists' | 'full'>

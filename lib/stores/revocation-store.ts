@@ -1,11 +1,18 @@
 import type { NumericDate } from '../protocol/time.ts'
 
-/** `client`, `subject` and `all` end what was granted or issued up to `notAfter`, whatever its number (an epoch); the others name one thing. */
+/**
+ * `client`, `subject`, `idp-subject` and `all` end what was granted or issued up to `notAfter`, whatever its number (an epoch);
+ * `session` says when a session at an identity provider ends; the others name one thing.
+ */
 export interface RevocationEntry {
-  readonly kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid'
+  readonly kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid' | 'session' | 'idp-subject'
   readonly id: string
   /** For an epoch: what was granted or issued at or before this moment is revoked. */
   readonly notAfter?: NumericDate
+  /** For a session: when it ends; 0 where it was ended, which nothing takes back. */
+  readonly endsAt?: NumericDate
+  /** When that was said: of several ends of one session the one that was said last holds. */
+  readonly saidAt?: NumericDate
   /** The entry matters until then: no token that it covers lives longer. */
   readonly until: NumericDate
 }

@@ -36,6 +36,9 @@ export interface AatClaims {
   readonly grant_id?: string
   /** When that authorization was given: revoking all of a user or a client ends the tokens of older ones. */
   readonly grant_iat?: NumericDate
+  /** The session at the identity provider that bounds the token, and that provider's user: hashes, for revocations. */
+  readonly sid?: string
+  readonly idp_sub?: string
 }
 
 /** Claims that a hook cannot set: the registered ones that this library generates, and those with security meaning. */
@@ -58,6 +61,7 @@ export const reservedClaims: ReadonlySet<string> = new Set([
   'act',
   'may_act',
   'sid',
+  'idp_sub',
   'azp',
   'typ',
   '__proto__',
@@ -118,6 +122,8 @@ export function readClaims(
     amr,
     grant_id,
     grant_iat,
+    sid,
+    idp_sub,
     cnf,
   } = claims
   if (iss !== rules.issuer) return { problem: 'iss' }
@@ -142,6 +148,8 @@ export function readClaims(
     return { problem: 'amr' }
   if (grant_id !== undefined && !isName(grant_id)) return { problem: 'grant_id' }
   if (grant_iat !== undefined && !Number.isFinite(grant_iat)) return { problem: 'grant_iat' }
+  if ((sid !== undefined && !isName(sid)) || (idp_sub !== undefined && !isName(idp_sub)))
+    return { problem: 'sid or idp_sub' }
   // A sender-constrained token is no bearer token (RFC 9449 §7.1, RFC 8705 §3).
   if (cnf !== undefined) return { problem: 'sender-constrained' }
   return { claims: { ...claims, aud: audience, scope: scope ?? '' } as AatClaims & Record<string, unknown> }

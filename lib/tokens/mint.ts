@@ -26,6 +26,9 @@ export interface AccessTokenOrder {
   readonly amr?: readonly string[] | undefined
   readonly grantId?: string
   readonly grantedAt?: NumericDate
+  /** The session at the identity provider that bounds it, as `idp-session.ts` names it. */
+  readonly session?: string | undefined
+  readonly idpSubject?: string | undefined
   readonly customClaims?: Record<string, unknown> | undefined
 }
 
@@ -59,6 +62,8 @@ export function createMint(issuer: string, clock: () => NumericDate, random: Ran
       ...(order.amr !== undefined && { amr: order.amr }),
       ...(order.grantId !== undefined && { grant_id: order.grantId }),
       ...(order.grantedAt !== undefined && { grant_iat: toMillisecond(order.grantedAt) }),
+      ...(order.session !== undefined && { sid: order.session }),
+      ...(order.idpSubject !== undefined && { idp_sub: order.idpSubject }),
     }
     const token = await signAccessToken({ ...order.customClaims, ...claims }, signer)
     if (token.length > MAX_ISSUED_TOKEN) {
@@ -103,6 +108,8 @@ export function longestTokenLength(
     amr: ['x'.repeat(252)],
     grant_id: 'x'.repeat(22),
     grant_iat: 10_000_000_000.123,
+    sid: 'x'.repeat(22),
+    idp_sub: 'x'.repeat(22),
   })
   const header = JSON.stringify({ alg: 'ES256', typ: ACCESS_TOKEN_TYPE, kid: 'x'.repeat(43) })
   const base64 = (bytes: number) => Math.ceil((bytes * 4) / 3)

@@ -1,6 +1,6 @@
 import { sameHash } from '../../protocol/digest.ts'
 import type { Clock, NumericDate } from '../../protocol/time.ts'
-import { limitsOf } from '../family-limits.ts'
+import { forgottenAt, isWithheld, limitsOf, sessionEndOf, withEnd } from '../family-limits.ts'
 import { comparePlaces, isOwnedBy, type ListPlace, readPage, writeCursor } from '../family-pages.ts'
 import type { CodeRecord, EndReason, FamilyLimits, FamilyView, GrantStore } from '../ports.ts'
 import { ExpiringMap } from './expiring-map.ts'
@@ -47,7 +47,8 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       const code = codes.get(redemption.grantId)
       if (code === undefined || !sameHash(code.record.codeHash, redemption.codeHash))
         return { outcome: 'unknown' }
-      const { grant } = code.record
+      const { policy } = redemption
+      const grant = withEnd(code.record.grant, redemption.idpSessionEnd)
       const now = clock()
       if (grant.clientId !== redemption.clientId) return { outcome: 'foreign', grant }
       if (code.state === 'used') {
@@ -66,14 +67,16 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       }
       const excess = excessOver(grant, redemption)
       if (excess !== undefined) return { outcome: excess, grant }
+      const sessionEnd = sessionEndOf(grant, policy)
+      if (sessionEnd !== undefined && sessionEnd - now < 1) return { outcome: 'session_over', grant }
       if (code.record.codeChallenge !== redemption.challenge) {
         code.state = 'burnt'
         return { outcome: 'verifier_mismatch', grant }
       }
       code.state = 'used'
       code.nonce = redemption.nonce
-      if (redemption.family !== undefined) {
-        const { token, lineage, policy } = redemption.family
+      if (redemption.family !== undefined && !isWithheld(grant, policy)) {
+        const { token, lineage } = redemption.family
         const family: Family = {
           grant,
           lineage,
@@ -85,7 +88,7 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
           ended: undefined,
         }
         code.limits = limitsOf(family, policy, now)
-        keep(family, code.limits.expiresAt)
+        keep(family, forgottenAt(grant, policy, code.limits))
       }
       return { outcome: 'redeemed', grant, limits: code.limits }
     },
@@ -94,6 +97,7 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       const family = families.get(request.grantId)
       if (family === undefined) return { outcome: 'unknown' }
       const { grant } = family
+      const { policy } = request
       if (grant.clientId !== request.clientId) return { outcome: 'foreign', grant }
       if (!sameHash(family.lineage, request.lineage)) return { outcome: 'unknown' }
       const now = Math.max(clock(), family.lastUsedAt)
@@ -101,7 +105,7 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       // The same run again changes nothing: its policy may be older than that of a retry in between, which moved the end.
       const isRunAgain = family.previous?.nonce === request.nonce
       const outcome = decide(family, request, now)
-      if ('limits' in outcome && !isRunAgain) keep(family, outcome.limits.expiresAt)
+      if ('limits' in outcome && !isRunAgain) keep(family, forgottenAt(family.grant, policy, outcome.limits))
       return outcome
     },
 

@@ -1,14 +1,14 @@
 import { sameHash, type TokenHash } from '../../protocol/digest.ts'
 import { coversScope } from '../../protocol/scope.ts'
 import type { NumericDate } from '../../protocol/time.ts'
-import { isOver, limitsOf } from '../family-limits.ts'
+import { isOver, limitsOf, withEnd } from '../family-limits.ts'
 import type { EndReason, Grant, NextToken, RefreshOutcome, RefreshRequest } from '../ports.ts'
 
 /** Retries of one token that are answered within the grace window; the window is what bounds theft, this bounds work. */
 const MAX_RETRIES = 65_535
 
 export interface Family {
-  readonly grant: Grant
+  grant: Grant
   readonly openedAt: NumericDate
   readonly lineage: TokenHash
   generation: number
@@ -33,7 +33,8 @@ export interface Family {
  * presented decides, top to bottom, and what changes stands beside it.
  */
 export function decide(family: Family, request: RefreshRequest, now: NumericDate): RefreshOutcome {
-  const { grant } = family
+  const grant = withEnd(family.grant, request.idpSessionEnd)
+  family.grant = grant
   const { policy } = request
   const age = family.generation - request.generation
   const isCurrent = age === 0 && sameHash(family.token.hash, request.tokenHash)

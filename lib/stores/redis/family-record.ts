@@ -1,5 +1,6 @@
 import type { Sha256, TokenHash } from '../../protocol/digest.ts'
 import type { NumericDate } from '../../protocol/time.ts'
+import { withEnd } from '../family-limits.ts'
 import type { EndReason, FamilyView, Grant } from '../ports.ts'
 
 /**
@@ -64,9 +65,13 @@ export function readFamilyRecord(grantId: string, record: Buffer): FamilyRecord 
   }
 }
 
+/** Stands before the end of a session at the identity provider, for scripts to read and write; JSON begins with another byte. */
+const SESSION_END = Buffer.from('S')
+
 /**
  * A grant: when it was given, when the user authenticated (u48 each), then client id, subject, scope, resources (u16 length and
- * UTF-8 each, lists separated by spaces), then what few grants have, as JSON, or nothing.
+ * UTF-8 each, lists separated by spaces), then `S` and the end of its session at the identity provider (u48) where there is
+ * one, then what few grants have, as JSON, or nothing.
  */
 export function writeGrant({
   clientId,
@@ -77,7 +82,9 @@ export function writeGrant({
   authTime,
   ...rest
 }: Grant): Buffer {
-  const { id: _id, ...extra } = rest
+  const { id: _id, idpSession, ...others } = rest
+  const { expiresAt, ...session } = idpSession ?? {}
+  const extra = { ...others, ...(idpSession !== undefined && { idpSession: session }) }
   const texts = [clientId, subject, scope.join(' '), resources.join(' ')].flatMap((text) => {
     const bytes = Buffer.from(text)
     const length = Buffer.alloc(2)
@@ -85,7 +92,8 @@ export function writeGrant({
     return [length, bytes]
   })
   const more = Object.keys(extra).length === 0 ? '' : JSON.stringify(extra)
-  return Buffer.concat([writeTime(createdAt), writeTime(authTime), ...texts, Buffer.from(more)])
+  const end = expiresAt === undefined ? [] : [SESSION_END, writeTime(expiresAt)]
+  return Buffer.concat([writeTime(createdAt), writeTime(authTime), ...texts, ...end, Buffer.from(more)])
 }
 
 export function readGrant(id: string, bytes: Buffer): Grant {
@@ -96,9 +104,14 @@ export function readGrant(id: string, bytes: Buffer): Grant {
     return bytes.toString('utf8', from, at)
   }
   const [clientId, subject, scope, resources] = [text(), text(), text(), text()]
+  let sessionEnd: NumericDate | undefined
+  if (bytes[at] === SESSION_END[0]) {
+    sessionEnd = readTime(bytes, at + 1)
+    at += 7
+  }
   const extra: Pick<Grant, 'acr' | 'amr' | 'idpSession'> =
     at < bytes.length ? JSON.parse(bytes.toString('utf8', at)) : {}
-  return {
+  const grant: Grant = {
     id,
     clientId,
     subject,
@@ -108,6 +121,7 @@ export function readGrant(id: string, bytes: Buffer): Grant {
     authTime: readTime(bytes, 6),
     ...extra,
   }
+  return withEnd(grant, sessionEnd)
 }
 
 /** A hash as the record keeps it: 16 bytes. */

@@ -1,4 +1,6 @@
-import type { Obtainable } from '../ports.ts'
+import type { NumericDate } from '../../protocol/time.ts'
+import type { Obtainable, RefreshPolicy } from '../ports.ts'
+import { toMilliseconds } from './family-record.ts'
 import { linesOf } from './lines.ts'
 
 /** What a request asks for, as scripts read it: " " before each scope token, or nothing. */
@@ -32,4 +34,17 @@ export function nonceArgument(nonce: string): Buffer {
   const bytes = Buffer.from(nonce, 'base64url')
   if (bytes.length < 8) throw new TypeError('a nonce has at least 64 random bits, base64url')
   return bytes.subarray(0, 8)
+}
+
+/** Whether and how a session at the identity provider bounds a grant, for how long a family is kept, and the end known by now. */
+export function sessionArguments(
+  { idpSession }: RefreshPolicy,
+  end: NumericDate | undefined,
+): { bounds: string; keptFor: string | number; end: string | number } {
+  if (idpSession === undefined) return { bounds: '', keptFor: '', end: '' }
+  return {
+    bounds: idpSession.whenEndUnknown === 'use-lifetime' ? 'any' : 'known',
+    keptFor: toMilliseconds(idpSession.keptFor),
+    end: end === undefined ? '' : toMilliseconds(end),
+  }
 }

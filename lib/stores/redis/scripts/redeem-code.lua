@@ -3,16 +3,27 @@
 -- ARGV 1 hash of the code, 2 nonce of the redemption, 3 client id, 4 "+" and redirect URI, or empty, 5 challenge,
 --      6 " " before each scope token asked for, or empty, 7 resource, or empty, 8 what can be had (lines of resource and scope),
 --      9 hash of the first refresh token, or empty: no family, 10 hash of the lineage, 11 id of the secret,
---      12 ms that the token lives, 13 ms that the family may become old, or empty
+--      12 ms that the token lives, 13 ms that the family may become old, or empty, 14 empty: no session at an identity
+--      provider bounds it; "known": one does whose end must be known for a family; "any": one does where its end is known,
+--      15 ms that the family is kept then, 16 when the session ends by now in ms, or empty: as the grant says
 -- Reply: unknown | redeemed, grant, when in ms | foreign, reused, burnt, expired, redirect_uri_mismatch, resource_exceeded,
---        scope_exceeded, nothing_left, verifier_mismatch; each with the grant
+--        scope_exceeded, nothing_left, session_over, verifier_mismatch; each with the grant
 -- Run twice: a run with the nonce of the redemption that succeeded gets its answer again.
 local code = redis.call('HMGET', KEYS[1], 'state', 'hash', 'uri', 'uri_required', 'challenge', 'expires', 'grant', 'nonce',
   'redeemed')
 local state, hash, uri, uri_required, challenge, expires, grant = unpack(code, 1, 7)
 if not state or hash ~= ARGV[1] then return reply('unknown') end
 
-local _, _, client, _, scope, resources = struct.unpack('>I6I6I2c0I2c0I2c0I2c0', grant)
+local _, _, client, _, scope, resources, rest = struct.unpack('>I6I6I2c0I2c0I2c0I2c0', grant)
+local session_end
+if ARGV[14] ~= '' then
+  local has_end = grant:byte(rest) == 83
+  if ARGV[16] ~= '' and grant:byte(rest) then
+    grant = grant:sub(1, rest - 1) .. 'S' .. struct.pack('>I6', tonumber(ARGV[16])) .. grant:sub(has_end and rest + 7 or rest)
+    has_end = true
+  end
+  session_end = has_end and struct.unpack('>I6', grant, rest + 1) or nil
+end
 if client ~= ARGV[3] then return reply('foreign', grant) end
 if state == 'used' then
   if code[8] == ARGV[2] then return reply('redeemed', grant, code[9]) end
@@ -46,15 +57,18 @@ for token in (ARGV[6] == '' and ' ' .. scope or ARGV[6]):gmatch(' ([^ ]*)') do
 end
 if not something then return reply('nothing_left', grant) end
 
+if session_end and session_end - now < 1000 then return reply('session_over', grant) end
 if challenge ~= ARGV[5] then
   redis.call('HSET', KEYS[1], 'state', 'burnt')
   return reply('verifier_mismatch', grant)
 end
 
-if ARGV[9] ~= '' then
+if ARGV[9] ~= '' and not (ARGV[14] == 'known' and not session_end) then
   local lives = tonumber(ARGV[12])
   local cap = tonumber(ARGV[13])
   if cap and cap < lives then lives = cap end
+  -- Kept for longer than it lives: the session may be prolonged.
+  if session_end then lives = math.max(session_end - now, tonumber(ARGV[15])) end
   -- See family-record.ts. Nothing precedes generation 0.
   local record = struct.pack('>BBI4I6I6I6I6I6I2I2c8c16c16c16B', 1, 0, 0, now, now, now, now + lives, 0, 0, 0,
     ('\0'):rep(8), ARGV[10], ARGV[9], ('\0'):rep(16), #ARGV[11]) .. ARGV[11] .. grant

@@ -3,7 +3,9 @@
 -- ARGV 1 client id, 2 generation of the presented token, 3 bytes: hashes of the token, its lineage and its successor, and the
 --      nonce of the request, 4 id of the successor's secret, 5 issuance, 6 ms that a token lives, 7 ms that the family may
 --      become old, or empty, 8 ms of grace, 9 " " before each scope token asked for, or empty, 10 resource, or empty, 11 what
---      can be had (lines of resource and scope)
+--      can be had (lines of resource and scope), 12 empty: no session at an identity provider bounds it; "known": one does
+--      whose end must be known; "any": one does where its end is known, 13 ms that the family is kept then, 14 when the
+--      session ends by now in ms, or empty: as the record says
 -- Reply: unknown | rotated, kept or retried, the record, "1" after a fast-forward, "1" where lists have to enter the family
 --        again: it became one more lifetime old, or lives longer than was said | foreign, ended, reused, expired,
 --        scope_exceeded, resource_exceeded, nothing_left; each with the record
@@ -17,7 +19,7 @@ if not record then return reply('unknown') end
 if record:byte(1) ~= 1 then return redis.error_reply('AATVERSION a record of another version') end
 local flags, generation, opened, period, used, over, rotated, previous_life, retries, last_nonce, lineage, token, previous,
   key, at = struct.unpack('>BI4I6I6I6I6I6I2I2c8c16c16c16Bc0', record, 2)
-local _, _, client, _, scope, resources = struct.unpack('>I6I6I2c0I2c0I2c0I2c0', record, at)
+local _, _, client, _, scope, resources, rest = struct.unpack('>I6I6I2c0I2c0I2c0I2c0', record, at)
 -- The family's time never goes back, whatever the server's clock does.
 now = math.max(now, used)
 if now >= over then return reply('unknown') end
@@ -29,12 +31,29 @@ if ended ~= 0 then return reply('ended', record) end
 local presented = tonumber(ARGV[2])
 local age = generation - presented
 local lifetime, cap = tonumber(ARGV[6]), tonumber(ARGV[7])
+local session_end
+if ARGV[12] ~= '' then
+  local has_end = record:byte(rest) == 83
+  if ARGV[14] ~= '' and record:byte(rest) then
+    record = record:sub(1, rest - 1) .. 'S' .. struct.pack('>I6', tonumber(ARGV[14])) .. record:sub(has_end and rest + 7 or rest)
+    has_end = true
+  end
+  session_end = has_end and struct.unpack('>I6', record, rest + 1) or nil
+end
 local bound = cap and opened + cap
-local expires = period + lifetime
-if bound and bound < expires then expires = bound end
-local is_over = now >= expires or bound and bound - now < 1000
+if session_end and not (bound and bound < session_end) then bound = session_end end
+-- See family-limits.ts. What is bound to a session is kept for longer than it lives: the session may have been prolonged.
+local function expiry()
+  local own = session_end and bound or period + lifetime
+  return bound and bound < own and bound or own
+end
+local function kept(expires)
+  return session_end and math.max(expires, now + tonumber(ARGV[13])) or expires
+end
+local expires = expiry()
+local is_over = now >= expires or bound and bound - now < 1000 or ARGV[12] == 'known' and not session_end
 -- A longer lifetime has come into force: lists have the family until twice the one before.
-local longer = expires > over
+local longer = not session_end and expires > over
 
 local function excess()
   local granted = ' ' .. scope .. ' '
@@ -67,12 +86,13 @@ if age == 0 and token == token_hash or age < 0 then
   local refusal = excess()
   if refusal then return reply(refusal, record) end
   local forward = age < 0 and '1' or ''
-  local older = math.floor((now - opened) / lifetime) > math.floor((used - opened) / lifetime)
+  local life = session_end and tonumber(ARGV[13]) or lifetime
+  local older = math.floor((now - opened) / life) > math.floor((used - opened) / life)
   local enter = (older or longer) and '1' or ''
   used = now
   if ARGV[5] == 'keep' then
     if forward == '1' then generation, token, key = presented, token_hash, ARGV[4] end
-    over = expires
+    over = kept(expires)
     write()
     return reply('kept', record, forward, enter)
   end
@@ -81,10 +101,9 @@ if age == 0 and token == token_hash or age < 0 then
   generation, token, key = presented + 1, next_hash, ARGV[4]
   if ARGV[5] == 'rotate-and-reset' then
     period = now
-    expires = period + lifetime
-    if bound and bound < expires then expires = bound end
+    expires = expiry()
   end
-  over = expires
+  over = kept(expires)
   write()
   return reply('rotated', record, forward, enter)
 end
@@ -100,7 +119,7 @@ if age == 1 and previous == token_hash then
     if now - rotated >= previous_life and previous_life < 65535 or is_over then return reply('expired', record) end
     local refusal = excess()
     if refusal then return reply(refusal, record) end
-    retries, used, over, last_nonce = retries + 1, now, expires, nonce_of_request
+    retries, used, over, last_nonce = retries + 1, now, kept(expires), nonce_of_request
     write()
     return reply('retried', record, '', longer and '1' or '')
   end

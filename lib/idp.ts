@@ -1,0 +1,1 @@
+export type { SignIn } from './idp/sign-in.ts'
