@@ -22,6 +22,7 @@ const common = {
   moduleNameMapper: {
     '^express-aat$': '<rootDir>/lib/index.ts',
     '^express-aat/redis$': '<rootDir>/lib/redis.ts',
+    '^express-aat/idp$': '<rootDir>/lib/idp.ts',
   },
   transform: {
     '\\.ts$': [
@@ -86,7 +87,7 @@ export default {
       displayName: 'redis',
       globals: { EXPRESS_MAJOR: 5, STORES: 'redis' },
       testMatch: [
-        '<rootDir>/__tests__/{refresh-tokens,authorization-code,client-authentication,attack,revocation-log}/**/*.test.ts',
+        '<rootDir>/__tests__/{refresh-tokens,authorization-code,client-authentication,attack,revocation-log,idp-sessions}/**/*.test.ts',
         '<rootDir>/__tests__/{rfc6749,rfc7009,rfc7591,rfc7636,rfc7662,rfc8707,rfc9068,interop,key-ring}/**/*.test.ts',
         '<rootDir>/__tests__/rfc6749-authorization/{consent,sign-in}.test.ts',
       ],
