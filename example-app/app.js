@@ -20,6 +20,7 @@ export const DEMO_BACKEND_SECRET = 'demo-backend-secret-not-for-production'
  * @param {string} [settings.backendSecret] of the client `shop-backend`
  * @param {import('./on-redis.js').RedisClient} [settings.redis] what several instances share; default in memory, for one
  * @param {boolean} [settings.demo] serve what the guided tour on the home page needs (rotating the signing key)
+ * @param {(aat: import('express-aat').Aat) => import('express-aat/idp').SignIn} [settings.idp] signs users in at an identity provider
  * @param {string[]} [settings.instances] names of those that run side by side for show (cluster.js)
  */
 export function createShop({
@@ -28,6 +29,7 @@ export function createShop({
   backendSecret = DEMO_BACKEND_SECRET,
   redis,
   demo = true,
+  idp,
   instances = [],
 }) {
   const app = express()
@@ -41,24 +43,26 @@ export function createShop({
   const probes = Router() // before the sessions: they answer also while Redis does not
   app.use(probes)
   app.use(sessions)
+  app.get(['/', '/products', '/sign-in'], sameOriginAs(issuer))
 
   // ── and now it is an authorization server ───────────────────────────────────────────────────────────────────
-  const aat = addAuth(app, { issuer, secret, backendSecret, redis })
+  const { aat, sso } = addAuth(app, { issuer, secret, backendSecret, redis, idp })
   addProbes(probes, aat)
   app.use('/api/orders', ordersApi(aat, orders))
   app.use('/mcp', mcp(aat, orders))
 
+  app.use(whoIsIt(sso))
+
   // ── pages ───────────────────────────────────────────────────────────────────────────────────────────────────
-  app.get(['/', '/products', '/sign-in'], sameOriginAs(issuer))
-  app.use(signIn())
+  if (sso === undefined) app.use(signIn())
   const demoSecret = backendSecret === DEMO_BACKEND_SECRET ? backendSecret : undefined
   app.get('/', (req, res) => sendPage(req, res, homePage({ issuer, demoSecret, demo, instances })))
   app.get('/products', async (req, res) => {
-    const { user } = req.session
+    const { user } = res.locals
     sendPage(req, res, productsPage({ orders: user && (await orders.of(user.id)) }))
   })
   app.post('/orders', fromThisSite, urlencoded({ extended: false, limit: '10kb' }), async (req, res) => {
-    const { user } = req.session
+    const { user } = res.locals
     if (user === undefined) return res.redirect(303, '/sign-in?return_to=/products')
     await orders.place(user.id, { product: req.body?.product })
     res.redirect(303, '/products')
@@ -72,6 +76,23 @@ export function createShop({
   app.use(onError)
 
   return { app, aat, orders }
+}
+
+/**
+ * Who is looking at the pages: `res.locals.user`, and where to sign out.
+ * @param {import('express-aat/idp').SignIn | undefined} sso
+ * @returns {import('express').RequestHandler}
+ */
+function whoIsIt(sso) {
+  return (req, res, next) => {
+    if (sso === undefined) res.locals.user = req.session.user
+    else {
+      const user = sso.resolveUser(req)
+      res.locals.user = user && { id: user.subject, name: user.displayName ?? user.subject }
+      res.locals.signOut = '/sign-in/sign-out'
+    }
+    next()
+  }
 }
 
 /**
@@ -130,7 +151,7 @@ function demoRoutes(aat, isForShow) {
   const router = Router()
   router.use((req, res, next) => {
     res.set('Cache-Control', 'no-store')
-    if (req.session.user === undefined && !isFromHere(req))
+    if (res.locals.user === undefined && !isFromHere(req))
       res.status(401).json({ error: 'sign in to the shop first' })
     else next()
   })

@@ -12,9 +12,15 @@ import { redisStores } from 'express-aat/redis'
 /**
  * Everything that turns the shop into an OAuth authorization server. Copy it, and change the scopes and `resolveUser`.
  * @param {import('express').Express} app with its session middleware in place
- * @param {{ issuer: string, secret: string | undefined, backendSecret: string, redis: import('ioredis').Redis | import('ioredis').Cluster | undefined }} settings
+ * @param {{
+ *   issuer: string,
+ *   secret: string | undefined,
+ *   backendSecret: string,
+ *   redis: import('ioredis').Redis | import('ioredis').Cluster | undefined,
+ *   idp: ((aat: import('express-aat').Aat) => import('express-aat/idp').SignIn) | undefined,
+ * }} settings `idp` where users sign in at an identity provider, and not to the shop itself
  */
-export function addAuth(app, { issuer, secret, backendSecret, redis }) {
+export function addAuth(app, { issuer, secret, backendSecret, redis, idp }) {
   const scopes = { 'orders:read': 'See your orders', 'orders:write': 'Place orders in your name' }
   const defaultScopes = ['orders:read']
 
@@ -36,21 +42,27 @@ export function addAuth(app, { issuer, secret, backendSecret, redis }) {
         introspects: [`${issuer}/api`, `${issuer}/mcp`],
       },
     ],
+    refreshTokens: { boundToIdpSession: idp !== undefined }, // tokens end with the session at the provider
     localhostAnyPort: true, // MCP clients listen on http://localhost with a port of the moment
     corsOrigins: '*', // clients that live in other people's web pages
   })
+
+  const sso = idp?.(aat)
+  if (sso) app.use('/sign-in', sso.router)
 
   app.use(wellKnown(aat))
   app.use(
     '/oauth/authorize',
     authorizeEndpoint(aat, {
-      signInUrl: '/sign-in',
+      signInUrl: sso?.signInUrl ?? '/sign-in',
       resolveUser: (req) =>
-        req.session.user && {
-          subject: req.session.user.id,
-          authTime: req.session.user.signedInAt,
-          displayName: req.session.user.name,
-        },
+        sso
+          ? sso.resolveUser(req)
+          : req.session.user && {
+              subject: req.session.user.id,
+              authTime: req.session.user.signedInAt,
+              displayName: req.session.user.name,
+            },
     }),
   )
   app.use('/oauth/token', tokenEndpoint(aat))
@@ -60,5 +72,5 @@ export function addAuth(app, { issuer, secret, backendSecret, redis }) {
     '/oauth/register',
     dcrEndpoint(aat, { allow: 'anyone', rateLimit: { windowSeconds: 60, limit: 300 } }),
   )
-  return aat
+  return { aat, sso }
 }

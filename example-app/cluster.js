@@ -90,6 +90,7 @@ async function startInstance(name, { issuer, secret, redis }) {
     REDIS_URL: `redis://127.0.0.1:${redis.port}`,
     REDIS_CLUSTER: '',
     REDIS_SENTINELS: '',
+    IDP: '', // one provider, and each instance would start its own
     SHOP_INSTANCES: NAMES.join(','),
   }
   const script = join(import.meta.dirname, 'server.js')

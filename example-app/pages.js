@@ -31,8 +31,8 @@ function html(strings, ...values) {
  * @param {{ title: string, content: Html, script?: boolean }} page
  */
 export function sendPage(req, res, { title, content, script }) {
-  // There is no session where its store is away, and this page has to say so.
-  const user = req.session?.user
+  // Nobody knows who it is where the store of sessions is away, and this page has to say so.
+  const { user, signOut = '/sign-out' } = res.locals
   const link = (/** @type {string} */ path, /** @type {string} */ label) =>
     html`<a href="${path}"${req.path === path && new Html(' aria-current="page"')}>${label}</a>`
   const page = html`<!doctype html>
@@ -54,7 +54,7 @@ ${link('/products', 'Products')}
 ${
   user === undefined
     ? link('/sign-in', 'Sign in')
-    : html`<form method="post" action="/sign-out"><button class="plain">Sign out <span class="who">${user.name}</span></button></form>`
+    : html`<form method="post" action="${signOut}"><button class="plain">Sign out <span class="who">${user.name}</span></button></form>`
 }
 </nav>
 </header>

@@ -135,6 +135,7 @@ export function createAat(options: AatOptions): Aat {
     revokeAll,
     idpSessions,
     refreshPolicyOf,
+    clock,
   })
 
   const aat: Aat = Object.freeze({

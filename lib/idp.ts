@@ -1,1 +1,5 @@
+export type { IdTokenClaims, OidcSignInOptions } from './idp/oidc-options.ts'
+export { oidcSignIn } from './idp/oidc-sign-in.ts'
+export type { SamlIdp, SamlProfile, SamlSignInOptions } from './idp/saml-options.ts'
+export { samlSignIn } from './idp/saml-sign-in.ts'
 export type { SignIn } from './idp/sign-in.ts'

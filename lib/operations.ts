@@ -1,8 +1,10 @@
 import type { IdpSessions } from './authorization/idp-sessions.ts'
 import type { ClientRegistry } from './clients/client-registry.ts'
 import type { Aat } from './http/aat.ts'
+import type { Clock } from './protocol/time.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
 import type { RevokeAll } from './revoke.ts'
+import { isOver, limitsOf, withEnd } from './stores/family-limits.ts'
 import type { FamilyQuery, FamilyView, RefreshPolicyOf, Stores } from './stores/ports.ts'
 
 interface OperationsOptions {
@@ -12,6 +14,7 @@ interface OperationsOptions {
   readonly revokeAll: RevokeAll
   readonly idpSessions: IdpSessions
   readonly refreshPolicyOf: RefreshPolicyOf
+  readonly clock: Clock
 }
 
 /** `aat.clients` and `aat.grants`: what operators and users' own pages look at. */
@@ -22,17 +25,18 @@ export function createOperations({
   revokeAll,
   idpSessions,
   refreshPolicyOf,
+  clock,
 }: OperationsOptions): Pick<Aat, 'clients' | 'grants'> {
-  async function isAlive({ grant }: FamilyView): Promise<boolean> {
-    if (grant.idpSession === undefined) return !revocations.coversGrant(grant, {})
+  async function isAlive(family: FamilyView): Promise<boolean> {
+    const { grant } = family
     const client = await registry.find(grant.clientId)
     if (client === undefined) return false
     const policy = refreshPolicyOf(client)
-    const isBound = policy.idpSession !== undefined
-    return (
-      !revocations.coversGrant(grant, policy) &&
-      !(isBound && idpSessions.isOver(grant.idpSession, grant.createdAt))
-    )
+    if (revocations.coversGrant(grant, policy)) return false
+    // The store keeps what a session bounds for longer than it lives.
+    if (policy.idpSession === undefined) return true
+    const known = withEnd(grant, grant.idpSession && idpSessions.current(grant.idpSession).expiresAt)
+    return !isOver(limitsOf({ ...family, grant: known }, policy, clock()))
   }
 
   return {

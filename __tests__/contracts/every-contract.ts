@@ -4,6 +4,7 @@ import { consentStoreContract } from './consent-store.contract.ts'
 import type { StoresFactory } from './contract.ts'
 import { counterStoreContract } from './counter-store.contract.ts'
 import { grantStoreContract } from './grant-store.contract.ts'
+import { idpSessionContract } from './idp-session.contract.ts'
 import { replayStoreContract } from './replay-store.contract.ts'
 import { requestStoreContract } from './request-store.contract.ts'
 import { revocationStoreContract } from './revocation-store.contract.ts'
@@ -12,6 +13,7 @@ import { ringStoreContract } from './ring-store.contract.ts'
 /** What any stores must do. */
 export function everyContract(make: StoresFactory): void {
   describe('grants', () => grantStoreContract(make))
+  describe('sessions at identity providers', () => idpSessionContract(make))
   describe('clients', () => clientStoreContract(make))
   describe('pending requests', () => requestStoreContract(make))
   describe('consents', () => consentStoreContract(make))

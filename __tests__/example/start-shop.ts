@@ -3,22 +3,39 @@ import type { AddressInfo } from 'node:net'
 import { createShop, DEMO_BACKEND_SECRET } from '../../example-app/app.js'
 import { Browser, basic, pkce, readAnswer, type TokenAnswer } from '../support/world.ts'
 
+interface ShopSettings {
+  demo?: boolean
+  backendSecret?: string
+  /** An identity provider that starts beside the shop, and seconds that its sessions last. */
+  idp?: 'oidc' | 'saml'
+  sessionLifetime?: number
+}
+
 /** The example's shop on a real port of the loopback interface. */
-export async function startShop(settings: { demo?: boolean; backendSecret?: string } = {}) {
+export async function startShop({ idp, sessionLifetime = 600, ...settings }: ShopSettings = {}) {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const { app, aat, orders } = createShop({ issuer: base, ...settings })
+  const provider =
+    idp &&
+    (await (await import('../../example-app/idp/single-sign-on.js')).startIdp(idp, base, { sessionLifetime }))
+  const { app, aat, orders } = createShop({
+    issuer: base,
+    ...settings,
+    ...(provider && { idp: provider.signIn }),
+  })
   server.on('request', app)
   await aat.ready()
   return {
     ...shopAt(base, settings.backendSecret),
     aat,
     orders,
+    provider,
     async close() {
       await aat.close()
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
+      await provider?.close()
     },
   }
 }

@@ -27,7 +27,10 @@ describe.each(Object.entries(parsers))('behind %s', (_name, before) => {
   })
   afterAll(() => world.close())
 
-  async function send(body: string | Buffer, headers: Record<string, string> = { 'Content-Type': FORM }) {
+  async function send(
+    body: string | Buffer<ArrayBuffer>,
+    headers: Record<string, string> = { 'Content-Type': FORM },
+  ) {
     return readAnswer(
       await fetch(world.endpoint('token'), {
         method: 'POST',

@@ -52,7 +52,10 @@ export function createAuthorize({
       authTime: user.authTime,
       ...(user.acr !== undefined && { acr: user.acr }),
       ...(user.amr !== undefined && { amr: user.amr }),
-      ...(user.idpSession !== undefined && { idpSession: idpSessions.current(user.idpSession) }),
+      ...(user.idpSession !== undefined && {
+        idpSession: idpSessions.current(user.idpSession),
+        sessionBegan: user.signedInAt ?? user.authTime,
+      }),
     }
     const refreshLifetime = await refreshLifetimeOf(grant.clientId)
     if (by === 'user' && consentLifetime > 0) {

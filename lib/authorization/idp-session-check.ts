@@ -25,6 +25,13 @@ export interface IdpSessionCheckOptions {
   readonly emit: Emit
 }
 
+/** What refreshes that come at once share. */
+interface Question {
+  readonly lives: Promise<boolean>
+  /** Ends the session for all, once. */
+  readonly end: () => Promise<void>
+}
+
 /**
  * Asks the app about the session of a grant, before a refresh commits. Refreshes of one session that come at once share a
  * question. A session that is over is ended for all.
@@ -32,7 +39,7 @@ export interface IdpSessionCheckOptions {
  */
 export function createIdpSessionCheck(options: IdpSessionCheckOptions) {
   const { checkIdpSession, checkTimeout, whenUnanswered, idpSessions, emit } = options
-  const asked = new Map<string, Promise<boolean>>()
+  const asked = new Map<string, Question>()
 
   async function ask(session: IdpSession, { clientId, subject }: Grant): Promise<boolean> {
     const controller = new AbortController()
@@ -57,16 +64,23 @@ export function createIdpSessionCheck(options: IdpSessionCheckOptions) {
 
   return async function check(grant: Grant): Promise<'lives' | 'ended'> {
     if (grant.idpSession === undefined) return 'lives'
+    // Nobody has to be asked what is known.
+    if (idpSessions.isEnded(grant.idpSession, grant.sessionBegan ?? grant.createdAt)) return 'ended'
     const session = idpSessions.current(grant.idpSession)
     const key = idpSessionKey(session)
-    let answer = asked.get(key)
-    if (answer === undefined) {
-      answer = ask(session, grant).finally(() => asked.delete(key))
-      asked.set(key, answer)
+    let question = asked.get(key)
+    if (question === undefined) {
+      let ended: Promise<void> | undefined
+      const end = () => {
+        ended ??= idpSessions.end(session, 'checkIdpSession')
+        return ended
+      }
+      question = { lives: ask(session, grant).finally(() => asked.delete(key)), end }
+      asked.set(key, question)
     }
     let lives: boolean
     try {
-      lives = await answer
+      lives = await question.lives
     } catch (error) {
       const went = whenUnanswered === 'go-on' ? 'on' : 'unavailable'
       const { clientId, subject, id: grantId } = grant
@@ -79,7 +93,7 @@ export function createIdpSessionCheck(options: IdpSessionCheckOptions) {
       )
     }
     if (lives) return 'lives'
-    await idpSessions.end(session, 'checkIdpSession')
+    await question.end()
     return 'ended'
   }
 }

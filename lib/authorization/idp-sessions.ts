@@ -55,7 +55,8 @@ export function createIdpSessions({ revocations, clock, emit, longest }: IdpSess
       if (isObject(target) && 'subject' in target && target.sid === undefined) {
         const { issuer, subject } = readSubject(target)
         const { notAfter } = target as { notAfter?: unknown }
-        if (notAfter !== undefined && !(typeof notAfter === 'number' && notAfter <= clock() + 1))
+        const isPast = Number.isFinite(notAfter) && (notAfter as number) <= clock() + 1
+        if (notAfter !== undefined && !isPast)
           throw new TypeError('idpSessions.end: notAfter must be a time in seconds that is not in the future')
         const detail = notAfter === undefined ? {} : { notAfter: notAfter as number }
         await revocations.revoke('idp-subject', idpSubjectKey({ issuer, subject }), by, detail)

@@ -11,6 +11,11 @@ export interface SignedInUser {
   readonly subject: string
   /** When the user authenticated, in seconds since the epoch. */
   readonly authTime: NumericDate
+  /**
+   * When the user came back from the identity provider, by the clock of this server (default `authTime`): where the provider
+   * ends all sessions of a user, those that began after it live on.
+   */
+  readonly signedInAt?: NumericDate | undefined
   /** How strongly: an authentication context class (RFC 9470). */
   readonly acr?: string | undefined
   /** By which methods (RFC 8176), for example `['pwd', 'otp']`. */
@@ -38,7 +43,7 @@ export function readUser(
 ): SignedInUser | undefined {
   if (value === undefined || value === null || value === false) return undefined
   if (!isObject(value)) throw mistake('must return a user or undefined')
-  const { subject, authTime, acr, amr, displayName, idpSession } = value
+  const { subject, authTime, signedInAt, acr, amr, displayName, idpSession } = value
   if (typeof subject !== 'string' || subject === '' || jsonSize(subject) > 257)
     throw mistake('subject must be a string of 1 to 255 bytes')
   // Half a character is written as another text than it is compared by: a revocation of this subject would miss it.
@@ -50,6 +55,11 @@ export function readUser(
       'authTime must be seconds since the epoch, not in the future (Date.now() is milliseconds: divide by 1000)',
     )
   }
+  if (
+    signedInAt !== undefined &&
+    !(typeof signedInAt === 'number' && signedInAt > 0 && signedInAt <= now + 60)
+  )
+    throw mistake('signedInAt must be seconds since the epoch, not in the future, or left out')
   if (acr !== undefined && (typeof acr !== 'string' || acr === '' || jsonSize(acr) > 130))
     throw mistake('acr must be a string of at most 128 bytes')
   if (
@@ -62,6 +72,7 @@ export function readUser(
   return {
     subject,
     authTime,
+    ...(signedInAt !== undefined && { signedInAt }),
     ...(acr !== undefined && { acr }),
     ...(amr !== undefined && { amr: amr as string[] }),
     ...(displayName !== undefined && { displayName }),

@@ -111,7 +111,9 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
     if (user?.idpSession === undefined) return user
     const { expiresAt } = idpSessions.current(user.idpSession)
     const isBound = parts.refreshPolicyOf(client).idpSession !== undefined
-    return expiresAt === 0 || (isBound && expiresAt !== undefined && clock() >= expiresAt) ? undefined : user
+    const isOver = isBound && expiresAt !== undefined && clock() >= expiresAt
+    const isEnded = idpSessions.isEnded(user.idpSession, user.signedInAt ?? user.authTime)
+    return isOver || isEnded ? undefined : user
   }
 
   async function sendToSignIn(

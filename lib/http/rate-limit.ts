@@ -24,7 +24,7 @@ export interface RateLimitOptions {
 /** The most sources that are remembered as refused; over that they are found out anew. */
 const MAX_REFUSED = 10_000
 
-interface Settings {
+export interface Settings {
   readonly windowSeconds: number
   readonly limit: number
   readonly store: Store | undefined

@@ -109,11 +109,21 @@ export function createAppSession(parts: AatParts, who: string) {
       return found !== undefined && clock() < found.startedAt + PENDING_LIFE ? found : undefined
     },
 
-    /** The user is in: a new session, with nothing of the old one but the sign-in. */
+    /** The user is in: a new session, with nothing of the old one but the sign-in and those under way in other tabs. */
     async signIn(req: Request, signIn: KeptSignIn): Promise<void> {
+      const { pending = [] } = read(req)
       await regenerate(req)
-      write(req, { signIn })
+      write(req, { signIn, pending })
       await save(req)
+    },
+
+    /**
+     * A request without the browser's cookies must not set one: the new, empty session that a middleware may keep
+     * (`saveUninitialized`) would take the place of the one that waits.
+     */
+    leaveAlone(req: Request): void {
+      // Of a session that is in a cookie itself an empty one is not sent.
+      if (typeof sessionOf(req).regenerate === 'function') delete (req as { session?: unknown }).session
     },
 
     /** Who is signed in; nobody whose session at the provider is over. */

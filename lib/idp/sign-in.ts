@@ -60,6 +60,9 @@ export function readWishes(query: ReadonlyMap<string, readonly string[]>): SignI
  */
 export function localPath(text: string | undefined): string | undefined {
   if (text === undefined || text.length > 2048 || !/^\/(?![/\\])[\x21-\x7e]*$/.test(text)) return undefined
-  const url = new URL(text, 'https://this.invalid')
-  return url.origin === 'https://this.invalid' ? url.pathname + url.search + url.hash : undefined
+  const { origin, pathname, search, hash } = new URL(text, 'https://this.invalid')
+  // `/.//evil.example` is of this site until its dot is gone.
+  return origin === 'https://this.invalid' && !pathname.startsWith('//')
+    ? pathname + search + hash
+    : undefined
 }

@@ -57,7 +57,11 @@ export function parametersFromParsed(body: Record<string, unknown>): Parameters 
   return parameters
 }
 
-function addParameter(parameters: Map<string, string[]>, name: string, value: string): void {
+/** Of a SAML message the base64 may come in lines (saml-bindings-2.0-os §3.5.4, RFC 2045 §6.8). */
+const inLines = new Set(['SAMLRequest', 'SAMLResponse'])
+
+function addParameter(parameters: Map<string, string[]>, name: string, given: string): void {
+  const value = inLines.has(name) ? given.replace(/[\r\n]/g, '') : given
   if (hasControlCharacter(name) || hasControlCharacter(value))
     throw new OAuthError('invalid_request', 'a parameter has a control character')
   if (value === '') return

@@ -15,6 +15,7 @@ export interface Revocable {
   /** The session at the identity provider that bounds it, and that provider's user, as `idp-session.ts` names them. */
   readonly session?: string | undefined
   readonly idpSubject?: string | undefined
+  readonly sessionBegan?: NumericDate | undefined
   readonly issuedAt: NumericDate
   /** When the grant that it descends from was given; absent where there is none. */
   readonly grantedAt?: NumericDate | undefined
@@ -34,14 +35,14 @@ export interface RevocableClaims {
 
 /** What a grant is to revocations, with its session at the identity provider where that bounds it. */
 export function revocableGrant(grant: Grant, policy: Pick<RefreshPolicy, 'idpSession'>): Revocable {
-  const { id, clientId, subject, createdAt, idpSession } = grant
+  const { id, clientId, subject, createdAt, idpSession, sessionBegan } = grant
   return {
     grantId: id,
     clientId,
     subject,
     issuedAt: createdAt,
     grantedAt: createdAt,
-    ...(policy.idpSession !== undefined && idpSessionKeys(idpSession)),
+    ...(policy.idpSession !== undefined && { ...idpSessionKeys(idpSession), sessionBegan }),
   }
 }
 
@@ -84,8 +85,11 @@ function merge(a: RevocationEntry, b: RevocationEntry | undefined): RevocationEn
 
 /** A session that was ended stays so, whatever was said later. */
 function isLaterWord(a: RevocationEntry, b: RevocationEntry): boolean {
-  if ((a.endsAt === 0) !== (b.endsAt === 0)) return a.endsAt === 0
-  return (a.saidAt ?? 0) >= (b.saidAt ?? 0)
+  const [first, second] = [a.endsAt ?? 0, b.endsAt ?? 0]
+  if ((first === 0) !== (second === 0)) return first === 0
+  const later = (a.saidAt ?? 0) - (b.saidAt ?? 0)
+  // Two words of one moment: the same on every instance, whichever it heard first.
+  return later > 0 || (later === 0 && first <= second)
 }
 
 /** Does the first say all that the second says? */
@@ -135,6 +139,10 @@ export function createKnownRevocations(clock: Clock) {
 
     holds: (kind: RevocationEntry['kind'], id: string): boolean => holdsKey(keyOf(kind, id), clock()),
 
+    /** What is said now of a session is said after what is known of it, also where the clock that dates it jumped back. */
+    saidAfter: (kind: RevocationEntry['kind'], id: string): NumericDate =>
+      (entries.get(keyOf(kind, id))?.saidAt ?? -0.001) + 0.001,
+
     sessionEnd: (session: string): NumericDate | undefined => sessionEnd(session, clock()),
 
     coversIdpSubject: (key: string | undefined, since: NumericDate): boolean =>
@@ -143,6 +151,7 @@ export function createKnownRevocations(clock: Clock) {
     /** Is anything about this revoked? */
     covers(revocable: Revocable): boolean {
       const { jti, grantId, clientId, subject, kid, session, idpSubject, issuedAt, grantedAt } = revocable
+      const { sessionBegan } = revocable
       if (entries.size === 0) return false
       const now = clock()
       // A token of a user's grant is as old as the grant: a refresh that an instance answers while it does not know of the
@@ -154,7 +163,8 @@ export function createKnownRevocations(clock: Clock) {
         (grantId !== undefined && holdsKey(keyOf('grant', grantId), now)) ||
         (kid !== undefined && holdsKey(keyOf('kid', kid), now)) ||
         (session !== undefined && now >= (sessionEnd(session, now) ?? Number.POSITIVE_INFINITY)) ||
-        (idpSubject !== undefined && isBefore(keyOf('idp-subject', idpSubject), since, now)) ||
+        (idpSubject !== undefined &&
+          isBefore(keyOf('idp-subject', idpSubject), sessionBegan ?? since, now)) ||
         isBefore(keyOf('client', clientId), since, now) ||
         isBefore(keyOf('subject', subject), since, now) ||
         isBefore(keyOf('all', EVERYTHING), since, now)

@@ -40,7 +40,8 @@ export function entryOf(
   const life = isEpoch(kind)
     ? Math.max(EPOCH_LIFE, longestToken, longestRefresh, longestIdpSession)
     : kind === 'session'
-      ? Math.max(longestToken, longestIdpSession)
+      ? // Also what lives by its own lifetime, where nobody said when the session ends.
+        Math.max(longestToken, longestRefresh, longestIdpSession)
       : longestToken
   const end = Math.max(until, now + life) + MARGIN
   return {

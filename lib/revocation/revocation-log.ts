@@ -196,7 +196,7 @@ export function createRevocationLog({
       const now = clock()
       // Instances' clocks differ: "all until now" is said by the one clock that no grant is ahead of.
       const storeNow = (isDated && (await store.now?.())) || now
-      const entry = entryOf(kind, id, detail, lives, now, storeNow)
+      const entry = entryOf(kind, id, detail, lives, now, Math.max(storeNow, known.saidAfter(kind, id)))
       await own.track(entry, () => store.append(entry))
       learn(entry)
       if (kind === 'grant') own.ended(id, monotonic())

@@ -18,6 +18,8 @@ export interface Grant {
   readonly amr?: readonly string[]
   /** The session at the identity provider that it came from, with its end as it was known then. */
   readonly idpSession?: IdpSession
+  /** When that session began, as far as the app knows: ends of all sessions of its user compare with it. */
+  readonly sessionBegan?: NumericDate
 }
 
 export interface CodeRecord {

@@ -48,7 +48,7 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       if (code === undefined || !sameHash(code.record.codeHash, redemption.codeHash))
         return { outcome: 'unknown' }
       const { policy } = redemption
-      const grant = withEnd(code.record.grant, redemption.idpSessionEnd)
+      const grant = withEnd(code.record.grant, policy.idpSession && redemption.idpSessionEnd)
       const now = clock()
       if (grant.clientId !== redemption.clientId) return { outcome: 'foreign', grant }
       if (code.state === 'used') {

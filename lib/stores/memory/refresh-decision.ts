@@ -1,7 +1,7 @@
 import { sameHash, type TokenHash } from '../../protocol/digest.ts'
 import { coversScope } from '../../protocol/scope.ts'
 import type { NumericDate } from '../../protocol/time.ts'
-import { isOver, limitsOf, withEnd } from '../family-limits.ts'
+import { isOver, limitsOf, sessionEndOf, withEnd } from '../family-limits.ts'
 import type { EndReason, Grant, NextToken, RefreshOutcome, RefreshRequest } from '../ports.ts'
 
 /** Retries of one token that are answered within the grace window; the window is what bounds theft, this bounds work. */
@@ -33,19 +33,19 @@ export interface Family {
  * presented decides, top to bottom, and what changes stands beside it.
  */
 export function decide(family: Family, request: RefreshRequest, now: NumericDate): RefreshOutcome {
-  const grant = withEnd(family.grant, request.idpSessionEnd)
-  family.grant = grant
   const { policy } = request
+  const grant = withEnd(family.grant, policy.idpSession && request.idpSessionEnd)
   const age = family.generation - request.generation
   const isCurrent = age === 0 && sameHash(family.token.hash, request.tokenHash)
   const isAhead = age < 0
-  const limits = limitsOf(family, policy, now)
+  const limits = limitsOf({ ...family, grant }, policy, now)
 
   if (isCurrent || isAhead) {
     if (isOver(limits)) return { outcome: 'expired', grant }
     const excess = excessOver(grant, request)
     if (excess !== undefined) return { outcome: excess, grant }
     family.lastUsedAt = now
+    family.grant = grant
     if (policy.issuance === 'keep') {
       if (isAhead) {
         family.generation = request.generation
@@ -92,13 +92,16 @@ export function decide(family: Family, request: RefreshRequest, now: NumericDate
         ? { outcome: 'retried', ...answer, fastForwarded: false }
         : { outcome: 'rotated', ...answer, fastForwarded: previous.fastForwarded }
     if (now - previous.usedAt < request.grace && previous.retries < MAX_RETRIES) {
-      if (now >= previous.expiresAt || isOver(limits)) return { outcome: 'expired', grant }
+      // What a session bounds ends with it alone, also where that was prolonged since.
+      const wasOver = sessionEndOf(grant, policy) === undefined && now >= previous.expiresAt
+      if (wasOver || isOver(limits)) return { outcome: 'expired', grant }
       const excess = excessOver(grant, request)
       if (excess !== undefined) return { outcome: excess, grant }
       previous.retries++
       // A retry that is run again is one, also where the window is over by then.
       previous.nonce = request.nonce
       family.lastUsedAt = now
+      family.grant = grant
       return { outcome: 'retried', ...answer, fastForwarded: false }
     }
   }

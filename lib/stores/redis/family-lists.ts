@@ -40,8 +40,8 @@ export function familyLists(run: Runner['run'], keys: Keys) {
     },
 
     enter(grant: Grant, { lifetime, idpSession }: RefreshPolicy): Promise<void> {
-      const isBound = idpSession !== undefined && grant.idpSession?.expiresAt !== undefined
-      return index(grant, familyStays(isBound ? idpSession.keptFor : lifetime))
+      const isBound = idpSession !== undefined && grant.idpSession !== undefined
+      return index(grant, familyStays(isBound ? Math.max(lifetime, idpSession.keptFor) : lifetime))
     },
 
     async leave(grant: Grant): Promise<void> {

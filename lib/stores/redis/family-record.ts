@@ -70,8 +70,8 @@ const SESSION_END = Buffer.from('S')
 
 /**
  * A grant: when it was given, when the user authenticated (u48 each), then client id, subject, scope, resources (u16 length and
- * UTF-8 each, lists separated by spaces), then `S` and the end of its session at the identity provider (u48) where there is
- * one, then what few grants have, as JSON, or nothing.
+ * UTF-8 each, lists separated by spaces), then, where it came from a session at an identity provider, `S` and the end of that
+ * (u48; 0: nobody says), then what few grants have, as JSON, or nothing.
  */
 export function writeGrant({
   clientId,
@@ -92,7 +92,9 @@ export function writeGrant({
     return [length, bytes]
   })
   const more = Object.keys(extra).length === 0 ? '' : JSON.stringify(extra)
-  const end = expiresAt === undefined ? [] : [SESSION_END, writeTime(expiresAt)]
+  // One that was ended at this moment, 0, is over and not unknown.
+  const known = expiresAt === undefined ? 0 : Math.max(expiresAt, 0.001)
+  const end = idpSession === undefined ? [] : [SESSION_END, writeTime(known)]
   return Buffer.concat([writeTime(createdAt), writeTime(authTime), ...texts, ...end, Buffer.from(more)])
 }
 
@@ -106,10 +108,10 @@ export function readGrant(id: string, bytes: Buffer): Grant {
   const [clientId, subject, scope, resources] = [text(), text(), text(), text()]
   let sessionEnd: NumericDate | undefined
   if (bytes[at] === SESSION_END[0]) {
-    sessionEnd = readTime(bytes, at + 1)
+    sessionEnd = readTime(bytes, at + 1) || undefined
     at += 7
   }
-  const extra: Pick<Grant, 'acr' | 'amr' | 'idpSession'> =
+  const extra: Pick<Grant, 'acr' | 'amr' | 'idpSession' | 'sessionBegan'> =
     at < bytes.length ? JSON.parse(bytes.toString('utf8', at)) : {}
   const grant: Grant = {
     id,

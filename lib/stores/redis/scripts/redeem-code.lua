@@ -15,14 +15,11 @@ local state, hash, uri, uri_required, challenge, expires, grant = unpack(code, 1
 if not state or hash ~= ARGV[1] then return reply('unknown') end
 
 local _, _, client, _, scope, resources, rest = struct.unpack('>I6I6I2c0I2c0I2c0I2c0', grant)
-local session_end
-if ARGV[14] ~= '' then
-  local has_end = grant:byte(rest) == 83
-  if ARGV[16] ~= '' and grant:byte(rest) then
-    grant = grant:sub(1, rest - 1) .. 'S' .. struct.pack('>I6', tonumber(ARGV[16])) .. grant:sub(has_end and rest + 7 or rest)
-    has_end = true
-  end
-  session_end = has_end and struct.unpack('>I6', grant, rest + 1) or nil
+local has_session, session_end = ARGV[14] ~= '' and grant:byte(rest) == 83, nil
+if has_session then
+  if ARGV[16] ~= '' then grant = grant:sub(1, rest) .. struct.pack('>I6', tonumber(ARGV[16])) .. grant:sub(rest + 7) end
+  session_end = struct.unpack('>I6', grant, rest + 1)
+  if session_end == 0 then session_end = nil end
 end
 if client ~= ARGV[3] then return reply('foreign', grant) end
 if state == 'used' then
@@ -64,11 +61,11 @@ if challenge ~= ARGV[5] then
 end
 
 if ARGV[9] ~= '' and not (ARGV[14] == 'known' and not session_end) then
-  local lives = tonumber(ARGV[12])
+  local lives = session_end and session_end - now or tonumber(ARGV[12])
   local cap = tonumber(ARGV[13])
   if cap and cap < lives then lives = cap end
   -- Kept for longer than it lives: the session may be prolonged.
-  if session_end then lives = math.max(session_end - now, tonumber(ARGV[15])) end
+  if has_session then lives = math.max(lives, tonumber(ARGV[15])) end
   -- See family-record.ts. Nothing precedes generation 0.
   local record = struct.pack('>BBI4I6I6I6I6I6I2I2c8c16c16c16B', 1, 0, 0, now, now, now, now + lives, 0, 0, 0,
     ('\0'):rep(8), ARGV[10], ARGV[9], ('\0'):rep(16), #ARGV[11]) .. ARGV[11] .. grant

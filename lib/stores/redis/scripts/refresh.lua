@@ -31,29 +31,26 @@ if ended ~= 0 then return reply('ended', record) end
 local presented = tonumber(ARGV[2])
 local age = generation - presented
 local lifetime, cap = tonumber(ARGV[6]), tonumber(ARGV[7])
-local session_end
-if ARGV[12] ~= '' then
-  local has_end = record:byte(rest) == 83
-  if ARGV[14] ~= '' and record:byte(rest) then
-    record = record:sub(1, rest - 1) .. 'S' .. struct.pack('>I6', tonumber(ARGV[14])) .. record:sub(has_end and rest + 7 or rest)
-    has_end = true
-  end
-  session_end = has_end and struct.unpack('>I6', record, rest + 1) or nil
+local has_session, session_end = ARGV[12] ~= '' and record:byte(rest) == 83, nil
+if has_session then
+  if ARGV[14] ~= '' then record = record:sub(1, rest) .. struct.pack('>I6', tonumber(ARGV[14])) .. record:sub(rest + 7) end
+  session_end = struct.unpack('>I6', record, rest + 1)
+  if session_end == 0 then session_end = nil end
 end
 local bound = cap and opened + cap
 if session_end and not (bound and bound < session_end) then bound = session_end end
--- See family-limits.ts. What is bound to a session is kept for longer than it lives: the session may have been prolonged.
+-- See family-limits.ts. What has a session is kept for longer than it lives: that may have been prolonged.
 local function expiry()
   local own = session_end and bound or period + lifetime
   return bound and bound < own and bound or own
 end
 local function kept(expires)
-  return session_end and math.max(expires, now + tonumber(ARGV[13])) or expires
+  return has_session and math.max(expires, now + tonumber(ARGV[13])) or expires
 end
 local expires = expiry()
 local is_over = now >= expires or bound and bound - now < 1000 or ARGV[12] == 'known' and not session_end
--- A longer lifetime has come into force: lists have the family until twice the one before.
-local longer = not session_end and expires > over
+-- A longer lifetime has come into force, or a session: lists have the family until twice the life before.
+local longer = has_session and over - used < tonumber(ARGV[13]) or not session_end and expires > over
 
 local function excess()
   local granted = ' ' .. scope .. ' '
@@ -86,7 +83,7 @@ if age == 0 and token == token_hash or age < 0 then
   local refusal = excess()
   if refusal then return reply(refusal, record) end
   local forward = age < 0 and '1' or ''
-  local life = session_end and tonumber(ARGV[13]) or lifetime
+  local life = has_session and math.max(lifetime, tonumber(ARGV[13])) or lifetime
   local older = math.floor((now - opened) / life) > math.floor((used - opened) / life)
   local enter = (older or longer) and '1' or ''
   used = now
@@ -116,7 +113,8 @@ if age == 1 and previous == token_hash then
     return reply(retries > 0 and 'retried' or 'rotated', record, retries == 0 and flags >= 4 and '1' or '', '')
   end
   if now - rotated < tonumber(ARGV[8]) and retries < MAX_RETRIES then
-    if now - rotated >= previous_life and previous_life < 65535 or is_over then return reply('expired', record) end
+    local was_over = not session_end and now - rotated >= previous_life and previous_life < 65535
+    if was_over or is_over then return reply('expired', record) end
     local refusal = excess()
     if refusal then return reply(refusal, record) end
     retries, used, over, last_nonce = retries + 1, now, kept(expires), nonce_of_request
