@@ -12,7 +12,7 @@ import { pkce, readAnswer, type TokenAnswer } from '../support/world.ts'
 /** The README shows a recipe as the file has it that the tests run. */
 export function expectInReadme(file: string): void {
   const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8')
-  expect(readme).toContain(readFileSync(join(import.meta.dirname, file), 'utf8'))
+  expect(readme.includes(readFileSync(join(import.meta.dirname, file), 'utf8'))).toBe(true)
 }
 
 export const REDIRECT_URI = 'https://client.example/cb'

@@ -58,8 +58,12 @@ export function createIdpSessions({ revocations, clock, emit, longest }: IdpSess
         const isPast = Number.isFinite(notAfter) && (notAfter as number) <= clock() + 1
         if (notAfter !== undefined && !isPast)
           throw new TypeError('idpSessions.end: notAfter must be a time in seconds that is not in the future')
+        const key = idpSubjectKey({ issuer, subject })
+        // Said before: a logout message that comes again adds nothing to the log.
+        if (notAfter !== undefined && revocations.coversSession({ idpSubject: key }, notAfter as number))
+          return
         const detail = notAfter === undefined ? {} : { notAfter: notAfter as number }
-        await revocations.revoke('idp-subject', idpSubjectKey({ issuer, subject }), by, detail)
+        await revocations.revoke('idp-subject', key, by, detail)
         emit('idp_session.ended', { issuer, by })
         return
       }

@@ -90,7 +90,7 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
     })
     if (userActed || address.client.origin === 'configuration' || isLoopbackUri(address.redirectUri))
       return redirect(res, url)
-    const user = await currentUser(req, address.client).catch(() => undefined)
+    const { user } = await currentUser(req, address.client).catch(() => ({ user: undefined }))
     const consent = user && (await stores.consents.read(user.subject, address.client.id))
     if (consent !== undefined) return redirect(res, url)
     await showError(req, res, {
@@ -105,15 +105,18 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
     redirect(res, withParameters(request.redirectUri, { code, state: request.state, iss: issuer }))
   }
 
-  /** Who is signed in; nobody whose session at the identity provider was ended, or is over where that bounds the client. */
-  async function currentUser(req: Request, client: Client): Promise<SignedInUser | undefined> {
+  /** Who is signed in: nobody whose session at the identity provider was ended, or is over where that bounds the client. */
+  async function currentUser(
+    req: Request,
+    client: Client,
+  ): Promise<{ user?: SignedInUser | undefined; sessionIsOver: boolean }> {
     const user = readUser(await settings.resolveUser(req), clock(), longestIdpSession)
-    if (user?.idpSession === undefined) return user
+    if (user?.idpSession === undefined) return { user, sessionIsOver: false }
     const { expiresAt } = idpSessions.current(user.idpSession)
     const isBound = parts.refreshPolicyOf(client).idpSession !== undefined
     const isOver = isBound && expiresAt !== undefined && clock() >= expiresAt
     const isEnded = idpSessions.isEnded(user.idpSession, user.signedInAt ?? user.authTime)
-    return isOver || isEnded ? undefined : user
+    return isOver || isEnded ? { sessionIsOver: true } : { user, sessionIsOver: false }
   }
 
   async function sendToSignIn(

@@ -76,7 +76,7 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
       ...readAuthorizationRequest(parameters, address, parts.authorizationRules),
       createdAt: now,
     }
-    const user = await currentUser(req, address.client)
+    const { user } = await currentUser(req, address.client)
     const consent = user && (await stores.consents.read(user.subject, address.client.id))
     const next = nextStep(request, address.client, user, consent, now, false)
     if (next.step === 'code' && user !== undefined)
@@ -128,7 +128,21 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
   async function showConsent(req: Request, res: Response): Promise<void> {
     const { request, client, handle } = await readPending(req, readForm(readQuery(req)).one('request'))
     const now = clock()
-    const user = await currentUser(req, client)
+    const { user, sessionIsOver } = await currentUser(req, client)
+    // The user was just sent to sign in. A provider that goes on with a session that was ended would be asked for ever.
+    if (sessionIsOver) {
+      await pendingRequests.take(handle, cookie.read(req))
+      return sendErrorToClient(
+        req,
+        res,
+        addressOf(request, client),
+        new OAuthError(
+          'login_required',
+          'the session at the identity provider has ended: sign out there, then try again',
+        ),
+        false,
+      )
+    }
     const consent = user && (await stores.consents.read(user.subject, client.id))
     const next = nextStep(request, client, user, consent, now, true)
     if (next.step === 'sign-in' && next.error === 'unmet_authentication_requirements') {
@@ -165,7 +179,7 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     const decision = parameters.get('decision')?.[0]
     const { request, client, handle } = await readPending(req, parameters.get('request')?.[0])
     const now = clock()
-    const user = await currentUser(req, client)
+    const { user } = await currentUser(req, client)
     if (user === undefined) return sendToSignIn(req, res, request, handle)
     if (!pendingRequests.isFormField(parameters.get('token')?.[0] ?? '', handle, user.subject))
       throw new OAuthError('invalid_request', 'the form was shown to another user; go back and reload it')

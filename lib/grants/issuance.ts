@@ -148,7 +148,10 @@ export function createGrantIssuance({
           amr: grant.amr,
           grantId: grant.id,
           grantedAt: grant.createdAt,
-          ...(policy.idpSession !== undefined && idpSessionKeys(grant.idpSession)),
+          ...(policy.idpSession !== undefined && {
+            ...idpSessionKeys(grant.idpSession),
+            sessionBegan: grant.sessionBegan,
+          }),
           customClaims,
         },
         signer,

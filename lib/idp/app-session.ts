@@ -2,14 +2,16 @@ import type { Request } from 'express'
 import type { SignedInUser } from '../authorization/user.ts'
 import type { AatParts } from '../http/aat.ts'
 import type { IdpSession } from '../protocol/idp-session.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
 import type { NumericDate } from '../protocol/time.ts'
 
 /** A sign-in, as the app's own session keeps it. */
 export interface KeptSignIn {
-  /** The user of the app, with the session at the identity provider. */
-  readonly user: SignedInUser & { readonly idpSession: IdpSession & { readonly subject: string } }
-  /** When the user came back from the provider, by the clock of this server. */
-  readonly signedInAt: NumericDate
+  /** The user of the app, with the session at the identity provider; `signedInAt` is by the clock of this server. */
+  readonly user: SignedInUser & {
+    readonly signedInAt: NumericDate
+    readonly idpSession: IdpSession & { readonly subject: string }
+  }
   /** What the provider wants to see at sign-out: an ID token, or the NameID as JSON. */
   readonly logoutHint: string
 }
@@ -82,9 +84,9 @@ export function createAppSession(parts: AatParts, who: string) {
     else delete session[name]
   }
 
-  function isOver({ user, signedInAt }: KeptSignIn): boolean {
+  function isOver({ user: { idpSession, signedInAt } }: KeptSignIn): boolean {
     // What was said of a session is forgotten after so long.
-    return idpSessions.isOver(user.idpSession, signedInAt) || clock() >= signedInAt + longestIdpSession
+    return idpSessions.isOver(idpSession, signedInAt) || clock() >= signedInAt + longestIdpSession
   }
 
   return {
@@ -124,6 +126,28 @@ export function createAppSession(parts: AatParts, who: string) {
     leaveAlone(req: Request): void {
       // Of a session that is in a cookie itself an empty one is not sent.
       if (typeof sessionOf(req).regenerate === 'function') delete (req as { session?: unknown }).session
+    },
+
+    /**
+     * What the provider says now of a session's end holds for all that came from it.
+     * @throws OAuthError 403 where the session was ended: that is for good, so the user has to begin another
+     */
+    async takeNote(
+      req: Request,
+      { issuer, sid, ...session }: IdpSession,
+      signedInAt: NumericDate,
+    ): Promise<void> {
+      if (idpSessions.isEnded({ issuer, sid, ...session }, signedInAt))
+        throw new OAuthError(
+          'access_denied',
+          'your session at the identity provider was signed out: sign out there as well, then sign in again',
+        )
+      const { expiresAt } = session
+      if (expiresAt === undefined) return
+      const before = read(req).signIn?.user.idpSession
+      const isMoved = before?.issuer === issuer && before.sid === sid && before.expiresAt !== expiresAt
+      if (isMoved || idpSessions.current({ issuer, sid, expiresAt }).expiresAt !== expiresAt)
+        await idpSessions.update({ issuer, sid, expiresAt })
     },
 
     /** Who is signed in; nobody whose session at the provider is over. */

@@ -30,7 +30,7 @@ import { redirectTo, signInRouter } from './sign-in-router.ts'
 export function oidcSignIn(aat: Aat, options: OidcSignInOptions): SignIn {
   const parts = partsOf(aat, 'oidcSignIn')
   const settings = readOidcOptions(options)
-  const { clock, random, idpSessions } = parts
+  const { clock, random } = parts
   const { url, issuer, scope } = settings
   const provider = createOidcProvider(settings, clock)
   // By provider: what came back from one must not be redeemed at another (RFC 9700 §4.4).
@@ -78,7 +78,7 @@ export function oidcSignIn(aat: Aat, options: OidcSignInOptions): SignIn {
     let signIn: KeptSignIn
     try {
       signIn = await signInOf(await redeem(query, pending), pending, settings, parts)
-      await takeNote(req, signIn)
+      await appSession.takeNote(req, signIn.user.idpSession, signIn.user.signedInAt)
     } catch (error) {
       // Where somebody was away the user may load the page again.
       if (!(error instanceof OAuthError && error.status === 503)) appSession.take(req, pending.id)
@@ -114,22 +114,6 @@ export function oidcSignIn(aat: Aat, options: OidcSignInOptions): SignIn {
     } catch (error) {
       throw refusalOf(error, asked)
     }
-  }
-
-  /** A sign-in in a session that is known: what the provider says now of its end holds for all that came from it. */
-  async function takeNote(req: Request, { user: { idpSession }, signedInAt }: KeptSignIn): Promise<void> {
-    // An end is for good: whatever would be bound to this session is refused at once, so the user has to begin another.
-    if (idpSessions.isEnded(idpSession, signedInAt))
-      throw new OAuthError(
-        'access_denied',
-        'your session at the identity provider was signed out: sign out there as well, then sign in again',
-      )
-    const { issuer, sid, expiresAt } = idpSession
-    if (expiresAt === undefined) return
-    const before = appSession.kept(req)?.user.idpSession
-    const isMoved = before?.sid === sid && before.expiresAt !== expiresAt
-    if (isMoved || idpSessions.current(idpSession).expiresAt !== expiresAt)
-      await idpSessions.update({ issuer, sid, expiresAt })
   }
 
   const router = signInRouter(parts, 'oidcSignIn', settings.rateLimit, {

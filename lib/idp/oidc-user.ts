@@ -47,6 +47,7 @@ export async function signInOf(
     {
       subject,
       authTime,
+      signedInAt: now,
       ...(typeof acr === 'string' && acr !== '' && jsonSize(acr) <= 130 && { acr }),
       ...(isListOfTexts(amr) && jsonSize(amr) <= 256 && { amr }),
       ...(displayName !== undefined && { displayName }),
@@ -58,8 +59,7 @@ export async function signInOf(
   if (user?.idpSession === undefined) throw new TypeError('a sign-in without a session')
   const logoutHint = idToken.length <= MAX_HINT ? idToken : ''
   return {
-    user: { ...user, idpSession: { ...user.idpSession, subject: sub } },
-    signedInAt: now,
+    user: { ...user, signedInAt: now, idpSession: { ...user.idpSession, subject: sub } },
     logoutHint,
   }
 }

@@ -11,6 +11,7 @@ import { randomId } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { AppSession, KeptSignIn, PendingSignIn } from './app-session.ts'
 import { sendAgainPage } from './saml-again-page.ts'
+import { sidOf } from './saml-logout.ts'
 import type { SamlSettings } from './saml-options.ts'
 import { type ReadAssertion, readAssertion, readOutline } from './saml-response.ts'
 import { readPosted, type samlSignatures } from './saml-signature.ts'
@@ -33,7 +34,7 @@ export function samlCallback(
   appSession: AppSession,
   signatures: ReturnType<typeof samlSignatures>,
 ) {
-  const { clock, random, stores, idpSessions, longestIdpSession } = parts
+  const { clock, random, stores, longestIdpSession } = parts
   const { callbackUrl, path, idp, clockTolerance } = settings
 
   return async function callback(req: Request, res: Response): Promise<void> {
@@ -66,7 +67,7 @@ export function samlCallback(
     const now = clock()
     const read = readAssertion(assertion, settings, pending.id, now)
     const user = await userOf(read, authTimeOf(read, pending, now), now)
-    await settleSession(req, user.idpSession, now)
+    await appSession.takeNote(req, user.idpSession, now)
 
     // The last step that can refuse: of any number of copies, at any instance, one signs in.
     const key = sha256(JSON.stringify(['saml-assertion', idp.entityId, read.id]))
@@ -74,7 +75,7 @@ export function samlCallback(
       throw refuse('this SAML response was used before')
     if (appSession.take(req, pending.id) === undefined) throw refuse('this SAML response was used before')
     const hint: LogoutHint = { ...read.nameId, sessionIndex: read.profile.sessionIndex }
-    await appSession.signIn(req, { user, signedInAt: now, logoutHint: JSON.stringify(hint) })
+    await appSession.signIn(req, { user, logoutHint: JSON.stringify(hint) })
     redirectTo(res, pending.returnTo)
   }
 
@@ -99,11 +100,13 @@ export function samlCallback(
     const user = {
       subject: settings.subject === undefined ? profile.nameId : await settings.subject(profile),
       authTime,
+      signedInAt: now,
       acr,
       displayName,
       idpSession: {
         issuer: idp.entityId,
-        sid: profile.sessionIndex ?? randomId(random),
+        sid:
+          profile.sessionIndex === undefined ? randomId(random) : sidOf(profile.nameId, profile.sessionIndex),
         subject: profile.nameId,
         expiresAt,
       },
@@ -118,22 +121,6 @@ export function samlCallback(
     if (typeof read === 'object') throw mistake(`sessionEnd ${read.problem}`)
     if (read <= now) throw mistake('sessionEnd must not have passed: it is a time, not a duration')
     return read
-  }
-
-  /** A session that was ended stays so; one that goes on to another time takes along what was granted in it before. */
-  async function settleSession(
-    req: Request,
-    session: KeptSignIn['user']['idpSession'],
-    now: NumericDate,
-  ): Promise<void> {
-    const known = idpSessions.current({ issuer: session.issuer, sid: session.sid }).expiresAt
-    if (known === 0 || idpSessions.isEnded(session, now))
-      throw refuse('this session at the identity provider was ended: sign out there, and sign in again')
-    const held = appSession.kept(req)?.user.idpSession
-    const said =
-      known ?? (held?.issuer === session.issuer && held.sid === session.sid ? held.expiresAt : undefined)
-    if (session.expiresAt !== undefined && said !== undefined && said !== session.expiresAt)
-      await idpSessions.update({ ...session, expiresAt: session.expiresAt })
   }
 }
 

@@ -1,4 +1,5 @@
 import { isIdpName } from '../authorization/idp-sessions.ts'
+import { sha256 } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { SamlSettings } from './saml-options.ts'
@@ -17,8 +18,8 @@ export type LogoutMessage =
       /** Until when the same message would be taken again. */
       readonly usableUntil: NumericDate
       readonly nameId: string
-      /** The sessions that end; none named: all of the user. */
-      readonly sessionIndexes: readonly string[]
+      /** The sessions that end, as `sidOf` names them; none: all of the user. */
+      readonly sids: readonly string[]
     }
   | { readonly kind: 'response'; readonly inResponseTo: string | undefined; readonly status: string }
 
@@ -60,7 +61,14 @@ export function readLogout(
   const sessionIndexes = childrenOf(root, 'protocol', 'SessionIndex').map((element) => textOf(element) ?? '')
   if (sessionIndexes.length > 100 || !sessionIndexes.every(isIdpName))
     throw refuse('a SessionIndex is empty or too long, or there are more than 100')
-  return { kind: 'request', id, issuedAt, usableUntil, nameId, sessionIndexes }
+  const sids = sessionIndexes.map((index) => sidOf(nameId, index))
+  return { kind: 'request', id, issuedAt, usableUntil, nameId, sids }
+}
+
+/** A SessionIndex need not be unique among users: small numbers will do (saml-core-2.0-os §2.7.2). With the user it is. */
+export function sidOf(nameId: string, sessionIndex: string): string {
+  const sid = `${sessionIndex} of ${nameId}`
+  return isIdpName(sid) ? sid : sha256(sid)
 }
 
 const refuse = (problem: string) => new OAuthError('invalid_request', problem)

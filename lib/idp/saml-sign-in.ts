@@ -125,15 +125,15 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
   async function endSessions(
     req: Request,
     res: Response,
-    { id, issuedAt, usableUntil, nameId, sessionIndexes }: LogoutMessage & { kind: 'request' },
+    { id, issuedAt, usableUntil, nameId, sids }: LogoutMessage & { kind: 'request' },
     relayState: string | undefined,
   ): Promise<void> {
     const by = 'single logout'
     const issuer = idp.entityId
     // Ended first and claimed then: where a store fails in between, the provider's second attempt does the rest.
-    for (const sid of sessionIndexes) await idpSessions.end({ issuer, sid }, by)
+    for (const sid of sids) await idpSessions.end({ issuer, sid }, by)
     const notAfter = Math.min(clock(), issuedAt + clockTolerance)
-    if (sessionIndexes.length === 0) await idpSessions.end({ issuer, subject: nameId, notAfter }, by)
+    if (sids.length === 0) await idpSessions.end({ issuer, subject: nameId, notAfter }, by)
     const key = sha256(JSON.stringify(['saml-logout', issuer, id]))
     if ((await stores.replays.claim(key, usableUntil)) === 'seen')
       throw refuse('this logout request was received before')
@@ -141,7 +141,7 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
     const session = appSession.kept(req)?.user.idpSession
     const isOver =
       session !== undefined &&
-      (sessionIndexes.includes(session.sid) || (sessionIndexes.length === 0 && session.subject === nameId))
+      (sids.includes(session.sid) || (sids.length === 0 && session.subject === nameId))
     if (isOver) await appSession.signOut(req)
 
     if (idp.logoutResponseUrl === undefined)

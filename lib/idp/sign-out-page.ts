@@ -19,11 +19,16 @@ export function sendSignOutPage(
   sendPage(req, res, 200, 'Sign out', content, formTargets)
 }
 
-/** A form of another site. Browsers say where a form comes from; whoever says nothing is none. @throws OAuthError 403 */
+/**
+ * A form of another site. Browsers say where a form comes from; an old one that says `null` says so of our own page too, which
+ * sends no referrer. @throws OAuthError 403
+ */
 export function refuseOtherSites(req: Request, origin: string): void {
   const site = req.headers['sec-fetch-site']
   const from = req.headers.origin
   const isOther =
-    site === undefined ? from !== undefined && from !== origin : site !== 'same-origin' && site !== 'none'
+    site === undefined
+      ? from !== undefined && from !== origin && from !== 'null'
+      : site !== 'same-origin' && site !== 'none'
   if (isOther) throw new OAuthError('access_denied', 'this form was sent from another site', { status: 403 })
 }

@@ -31,6 +31,7 @@ export interface RevocableClaims {
   readonly grant_iat?: NumericDate
   readonly sid?: string
   readonly idp_sub?: string
+  readonly idp_iat?: NumericDate
 }
 
 /** What a grant is to revocations, with its session at the identity provider where that bounds it. */
@@ -66,6 +67,7 @@ export function revocableOf(claims: RevocableClaims, kid: string): Revocable {
     kid,
     session: claims.sid,
     idpSubject: claims.idp_sub,
+    sessionBegan: claims.idp_iat,
     issuedAt: claims.iat,
     grantedAt: claims.grant_iat,
   }

@@ -39,6 +39,8 @@ export interface AatClaims {
   /** The session at the identity provider that bounds the token, and that provider's user: hashes, for revocations. */
   readonly sid?: string
   readonly idp_sub?: string
+  /** When the user signed in with that session: an end of all sessions of a user is one of those that began before. */
+  readonly idp_iat?: NumericDate
 }
 
 /** Claims that a hook cannot set: the registered ones that this library generates, and those with security meaning. */
@@ -62,6 +64,7 @@ export const reservedClaims: ReadonlySet<string> = new Set([
   'may_act',
   'sid',
   'idp_sub',
+  'idp_iat',
   'azp',
   'typ',
   '__proto__',
@@ -124,6 +127,7 @@ export function readClaims(
     grant_iat,
     sid,
     idp_sub,
+    idp_iat,
     cnf,
   } = claims
   if (iss !== rules.issuer) return { problem: 'iss' }
@@ -150,6 +154,7 @@ export function readClaims(
   if (grant_iat !== undefined && !Number.isFinite(grant_iat)) return { problem: 'grant_iat' }
   if ((sid !== undefined && !isName(sid)) || (idp_sub !== undefined && !isName(idp_sub)))
     return { problem: 'sid or idp_sub' }
+  if (idp_iat !== undefined && !Number.isFinite(idp_iat)) return { problem: 'idp_iat' }
   // A sender-constrained token is no bearer token (RFC 9449 §7.1, RFC 8705 §3).
   if (cnf !== undefined) return { problem: 'sender-constrained' }
   return { claims: { ...claims, aud: audience, scope: scope ?? '' } as AatClaims & Record<string, unknown> }

@@ -29,6 +29,7 @@ export interface AccessTokenOrder {
   /** The session at the identity provider that bounds it, as `idp-session.ts` names it. */
   readonly session?: string | undefined
   readonly idpSubject?: string | undefined
+  readonly sessionBegan?: NumericDate | undefined
   readonly customClaims?: Record<string, unknown> | undefined
 }
 
@@ -63,7 +64,10 @@ export function createMint(issuer: string, clock: () => NumericDate, random: Ran
       ...(order.grantId !== undefined && { grant_id: order.grantId }),
       ...(order.grantedAt !== undefined && { grant_iat: toMillisecond(order.grantedAt) }),
       ...(order.session !== undefined && { sid: order.session }),
-      ...(order.idpSubject !== undefined && { idp_sub: order.idpSubject }),
+      ...(order.idpSubject !== undefined && {
+        idp_sub: order.idpSubject,
+        idp_iat: toMillisecond(order.sessionBegan ?? now),
+      }),
     }
     const token = await signAccessToken({ ...order.customClaims, ...claims }, signer)
     if (token.length > MAX_ISSUED_TOKEN) {
@@ -110,6 +114,7 @@ export function longestTokenLength(
     grant_iat: 10_000_000_000.123,
     sid: 'x'.repeat(22),
     idp_sub: 'x'.repeat(22),
+    idp_iat: 10_000_000_000.123,
   })
   const header = JSON.stringify({ alg: 'ES256', typ: ACCESS_TOKEN_TYPE, kid: 'x'.repeat(43) })
   const base64 = (bytes: number) => Math.ceil((bytes * 4) / 3)

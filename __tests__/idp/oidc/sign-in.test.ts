@@ -165,6 +165,7 @@ test('acr, amr, the hooks and a session without a name', async () => {
   expect(user).toEqual({
     subject: 'user-of-alice',
     authTime: site.clock(),
+    signedInAt: site.clock(),
     acr: 'gold',
     amr: ['pwd', 'otp'],
     displayName: 'Alice A.',

@@ -144,7 +144,7 @@ describe('the provider ends a session', () => {
   test('for good: its next answer is refused', async () => {
     await get(byRedirect())
     const refused = await site.signInAs(browser)
-    await expectRefusal(refused, /was ended: sign out there, and sign in again/)
+    await expectRefusal(refused, /signed out: sign out there as well, then sign in again/, 403)
   })
 
   test('SHA-512 is as good', async () => {
