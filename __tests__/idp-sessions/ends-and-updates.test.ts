@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { expectRefused, withWorld } from '../refresh-tokens/instances.ts'
-import { basic, CONFIDENTIAL, claimsOf, type World } from '../support/world.ts'
+import { basic, CONFIDENTIAL, claimsOf, manualClock, type World } from '../support/world.ts'
 import { bound, clients, IDP, publicTokens, sessionOf, signedIn } from './sessions.ts'
 
 const ONE = { issuer: IDP, sid: 'one' }
@@ -284,6 +284,24 @@ describe('update', () => {
       await to(world, 60)
       expect(world.eventsNamed('idp_session.updated')).toHaveLength(4)
     }))
+
+  test('the clock that dates them jumps back an hour: what was said last holds all the same', () => {
+    const clock = manualClock()
+    return withWorld(
+      bound(),
+      async (world) => {
+        const tokens = await tokensIn(world, 'one', 400)
+        const end = world.clock.now + 50
+        await world.aat.idpSessions.update({ ...ONE, expiresAt: end + 30 })
+        clock.advance(-3600)
+        await world.aat.idpSessions.update({ ...ONE, expiresAt: end })
+        clock.advance(3600)
+        const { body } = await world.refresh(tokens.refresh_token)
+        expect(body.refresh_token_expires_in).toBe(50)
+      },
+      { clock },
+    )
+  })
 
   test('to the past: over at once', () =>
     withWorld(bound(), async (world) => {

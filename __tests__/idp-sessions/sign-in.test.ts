@@ -85,6 +85,22 @@ describe('a user whose session at the provider is over is sent to sign in again'
       expect(await request(world, browser, { prompt: 'none' })).toBe('login_required')
     }))
 
+  test('a provider that goes on with a session that was ended is not asked for ever', () =>
+    withWorld(bound(), async (world) => {
+      const browser = await aliceIn(world)
+      await world.aat.idpSessions.end(ONE)
+      const first = await browser.get(world.authorizeUrl({ scope: 'a', state: 'xyz' }))
+      expect(new URL(first.headers.get('location') ?? '', world.base).pathname).toBe('/sign-in')
+      const back = await browser.follow(first)
+      const answer = new URL(back.headers.get('location') ?? `error:${back.status}`)
+      expect(Object.fromEntries(answer.searchParams)).toMatchObject({
+        error: 'login_required',
+        error_description: expect.stringContaining('sign out there'),
+        state: 'xyz',
+        iss: world.issuer,
+      })
+    }))
+
   test('a client that is not bound: past S is nothing to it, an end is, since nobody is signed in any more', () =>
     withWorld(bound({ boundToIdpSession: false }), async (world) => {
       const browser = await aliceIn(world, 100)

@@ -1,3 +1,5 @@
+import { makeCertificate } from '../../example-app/idp/certificate.js'
+
 /** What runs in the user's project, after the imports of the module system under test. */
 const APP = `
 async function main() {
@@ -124,7 +126,7 @@ export const TSCONFIG = {
     noEmit: true,
     skipLibCheck: false,
   },
-  files: ['esm.mts', 'cjs.cts'],
+  include: ['*.mts', '*.cts'],
 }
 
 const REDIS_APP = `
@@ -161,4 +163,71 @@ export const aat = createAat({
 redisStores({})
 // @ts-expect-error: there is no such option
 redisStores(new Redis(), { keyPrefix: 'shop:' })
+`
+
+/** What a sign-in says in a project that lacks its package, or has it. */
+const IDP_APP = `
+async function main() {
+  const aat = createAat({
+    issuer: 'http://127.0.0.1:3000',
+    resources: { 'http://127.0.0.1:3000/api': { scopes: ['read'] } },
+  })
+  const faults = []
+  aat.on('fault', ({ error }) => { faults.push(error.message) })
+  const at = (name) => 'http://127.0.0.1:3000/' + name
+  const idp = { entityId: 'urn:idp', signInUrl: 'https://idp.example/sso', certificates: ${JSON.stringify(makeCertificate('The provider').certificate)} }
+  const oidc = oidcSignIn(aat, { url: at('oidc'), issuer: 'https://127.0.0.1:1', clientId: 'app' })
+  const saml = samlSignIn(aat, { url: at('saml'), idp })
+  const app = express()
+  app.use((req, _res, next) => { req.session = {}; next() })
+  app.use('/oidc', oidc.router)
+  app.use('/saml', saml.router)
+  const server = app.listen(0, '127.0.0.1')
+  await new Promise((resolve, reject) => server.once('listening', resolve).once('error', reject))
+  const base = 'http://127.0.0.1:' + server.address().port
+  const statuses = []
+  for (const path of ['/oidc', '/saml']) statuses.push((await fetch(base + path, { redirect: 'manual' })).status)
+  server.closeAllConnections()
+  await new Promise((resolve) => server.close(resolve))
+  await aat.close()
+  console.log(JSON.stringify({ statuses, faults }))
+}
+main().catch((error) => { console.error(error); process.exitCode = 1 })
+`
+
+export const IDP_ESM = `
+import express from 'express'
+import { createAat } from 'express-aat'
+import { oidcSignIn, samlSignIn } from 'express-aat/idp'
+${IDP_APP}`
+
+export const IDP_CJS = `
+'use strict'
+const express = require('express')
+const { createAat } = require('express-aat')
+const { oidcSignIn, samlSignIn } = require('express-aat/idp')
+${IDP_APP}`
+
+export const IDP_TYPES = `
+import { authorizeEndpoint, createAat } from 'express-aat'
+import { type OidcSignInOptions, oidcSignIn, type SignIn, samlSignIn } from 'express-aat/idp'
+
+const aat = createAat({
+  issuer: 'http://127.0.0.1:3000',
+  resources: { 'http://127.0.0.1:3000/api': { scopes: ['read'] } },
+  refreshTokens: { boundToIdpSession: true },
+})
+const options: OidcSignInOptions = {
+  url: 'http://127.0.0.1:3000/sign-in',
+  issuer: 'https://idp.example',
+  clientId: 'app',
+  sessionEnd: ({ claims }) => Number(claims.exp),
+}
+const { resolveUser, signInUrl, router }: SignIn = oidcSignIn(aat, options)
+export const endpoint = authorizeEndpoint(aat, { resolveUser, signInUrl })
+export const both = [router]
+// @ts-expect-error: there is no such option
+oidcSignIn(aat, { ...options, clientID: 'app' })
+// @ts-expect-error: the provider is missing
+samlSignIn(aat, { url: options.url })
 `

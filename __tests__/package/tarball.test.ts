@@ -13,7 +13,7 @@ import {
   unpack,
   versionOf,
 } from './packed.ts'
-import { CJS, ESM, REDIS_CJS, REDIS_ESM, REDIS_TYPES, TYPES } from './samples.ts'
+import { CJS, ESM, IDP_CJS, IDP_ESM, IDP_TYPES, REDIS_CJS, REDIS_ESM, REDIS_TYPES, TYPES } from './samples.ts'
 
 let tarball: string
 
@@ -127,7 +127,9 @@ describe.each([
       ],
       {
         ...{ 'use.mjs': ESM, 'use.cjs': CJS, 'redis.mjs': REDIS_ESM, 'redis.cjs': REDIS_CJS },
+        ...{ 'idp.mjs': IDP_ESM, 'idp.cjs': IDP_CJS },
         'esm.mts': TYPES,
+        'idp.mts': IDP_TYPES,
         'cjs.cts': TYPES.replace('import express, {', "import express = require('express')\nimport {"),
       },
     )
@@ -152,11 +154,48 @@ describe.each([
   })
 
   test('needs no optional package', async () => {
-    expect(await readdir(join(project, 'node_modules'))).not.toContain('ioredis')
+    const installed = await readdir(join(project, 'node_modules'))
+    for (const name of ['ioredis', 'openid-client', '@node-saml']) expect(installed).not.toContain(name)
   })
+
+  test.each(['idp.mjs', 'idp.cjs'])(
+    'without their packages the sign-ins of %s say what to install',
+    async (file) => {
+      const { statuses, faults } = (await reportOf(project, file)) as { statuses: number[]; faults: string[] }
+      expect(statuses).toEqual([500, 500])
+      expect(faults).toEqual([
+        expect.stringContaining('npm install openid-client'),
+        expect.stringContaining('npm install @node-saml/node-saml'),
+      ])
+    },
+  )
 
   test.each(['redis.mjs', 'redis.cjs'])('without ioredis the Redis stores load from %s', async (file) => {
     expect(await reportOf(project, file)).toEqual({ kind: 'redis', hasIoredis: false })
+  })
+})
+
+describe('installed beside openid-client and @node-saml/node-saml', () => {
+  let project: string
+
+  beforeAll(async () => {
+    const names = ['express', '@types/express', '@types/node', 'openid-client', '@node-saml/node-saml']
+    const packages = await Promise.all(names.map(async (name) => `${name}@${await versionOf(name)}`))
+    project = await install('idp', packages, {
+      ...{ 'idp.mjs': IDP_ESM, 'idp.cjs': IDP_CJS, 'esm.mts': IDP_TYPES, 'cjs.cts': IDP_TYPES },
+    })
+  })
+
+  test.each(['idp.mjs', 'idp.cjs'])('the sign-ins work from %s', async (file) => {
+    // The OpenID provider is not there; SAML begins without asking its provider anything.
+    expect(await reportOf(project, file)).toMatchObject({
+      statuses: [503, 303],
+      faults: [expect.any(String)],
+    })
+  })
+
+  test('the sign-ins type-check from ESM and CommonJS', async () => {
+    expect(await typeErrorsOf(project)).toBe('')
   })
 })
 

@@ -119,6 +119,21 @@ describe('the provider ends a session', () => {
     await expectAlive(second.refresh_token, second.access_token)
   })
 
+  test('saml-core-2.0-os §2.7.2: of two users with one SessionIndex, only the one that it names', async () => {
+    await site.close()
+    site = await startSite({
+      provider: { alter: (xml) => xml.replace(/SessionIndex="[^"]*"/, 'SessionIndex="1"') },
+    })
+    const alice = (await site.tokens(site.newBrowser(), 'alice')).body
+    const bob = (await site.tokens(site.newBrowser(), 'bob')).body
+    site.clock.advance(1)
+    const xml = xmlIn(byRedirect()).replace(/(<samlp:SessionIndex>)[^<]*/, (_, tag) => `${tag}1`)
+    expect(xml).toContain('>1</samlp:SessionIndex>')
+    expect((await get(signed(xml.replace(/(<saml:NameID[^>]*>)[^<]*/, '$1alice')))).status).toBe(303)
+    await expectEnded(alice.refresh_token, alice.access_token)
+    await expectAlive(bob.refresh_token, bob.access_token)
+  })
+
   test('several in one request', async () => {
     const second = (await site.tokens(site.newBrowser())).body
     const indexes = [...site.provider.sessions.values()].map(({ index }) => index)
