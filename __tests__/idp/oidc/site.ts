@@ -2,7 +2,7 @@ import type { RequestHandler, Router } from 'express'
 import session from 'express-session'
 import { startOidcProvider } from '../../../example-app/idp/oidc-provider.js'
 import { type OidcSignInOptions, oidcSignIn, type SignIn } from '../../../lib/idp.ts'
-import type { AatOptions, AuthorizeEndpointOptions } from '../../../lib/index.ts'
+import type { AatOptions, AuthorizeEndpointOptions, Stores } from '../../../lib/index.ts'
 import { Browser, type ManualClock, manualClock, startWorld, type World } from '../../support/world.ts'
 
 export const CLIENT = { id: 'the-app', secret: 'the-secret-of-the-app-at-the-provider' }
@@ -14,6 +14,7 @@ export const clockOfNow = (ahead = 0) => manualClock(Math.floor(Date.now() / 100
 export interface SiteOptions {
   clock?: ManualClock
   aat?: Partial<AatOptions>
+  stores?: Stores
   /** Options of `oidcSignIn`. */
   signIn?: Partial<OidcSignInOptions>
   authorize?: Partial<AuthorizeEndpointOptions>
@@ -32,6 +33,7 @@ export async function startSite(options: SiteOptions = {}) {
   const idp = () => late.idp as SignIn
   const world: World = await startWorld({
     clock: options.clock ?? clockOfNow(),
+    ...(options.stores && { stores: options.stores }),
     aat: { refreshTokens: { boundToIdpSession: true }, ...options.aat },
     authorize: {
       resolveUser: (req) => idp().resolveUser(req),
