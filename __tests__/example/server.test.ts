@@ -27,6 +27,24 @@ test('probes: alive, and ready by the health of express-aat', async () => {
   expect(await ready.json()).toMatchObject({ ready: true, problems: [], keys: { canSign: true } })
 })
 
+test.each(['oidc', 'saml'])('IDP=%s: a real provider beside it, where users sign in', async (IDP) => {
+  const { child, exit, url } = server({ PORT: '0', IDP })
+  const base = await url
+  const begun = await fetch(`${base}/sign-in?return_to=/products`, { redirect: 'manual' })
+  expect(begun.status).toBe(303)
+  const provider = new URL(begun.headers.get('location') ?? '')
+  expect(provider.hostname).toBe('127.0.0.1')
+  expect(provider.origin).not.toBe(base)
+  // It knows the shop: one shows its page, the other leads to it.
+  expect((await fetch(provider, { redirect: 'manual' })).status).toBe(IDP === 'oidc' ? 303 : 200)
+  child.kill('SIGTERM')
+  const { code, out } = await exit
+  expect(code).toBe(0)
+  expect(out).toContain(
+    `Identity provider (${IDP === 'oidc' ? 'OpenID Connect' : 'SAML 2.0'}) on ${provider.origin}\n`,
+  )
+})
+
 test('takes issuer and secret from the environment', async () => {
   const { url } = server({ PORT: '0', ISSUER: 'https://shop.example.com/', AAT_SECRET: 'a'.repeat(40) })
   const metadata = await (await fetch(`${await url}/.well-known/oauth-authorization-server`)).json()
@@ -38,6 +56,7 @@ test.each([
   ['an address of Redis that is none', { REDIS_CLUSTER: 'a:b:c' }, /^The address of Redis .*\n$/],
   ['a short AAT_SECRET', { AAT_SECRET: 'short' }, /secrets\[0\].*32/],
   ['an ISSUER with a path', { ISSUER: 'https://shop.example.com/auth' }, /^ISSUER must be .*\n$/],
+  ['an IDP that is none', { IDP: 'ldap' }, /^IDP must be oidc or saml/],
   ['a PORT that is none', { PORT: 'http' }, /^PORT must be .*\n$/],
   ['production on in-memory stores', { NODE_ENV: 'production' }, /memory-stores/],
 ])('refuses %s with 1 and the reason', async (_, settings, reason) => {

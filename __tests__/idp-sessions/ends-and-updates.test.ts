@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { expectRefused, withWorld } from '../refresh-tokens/instances.ts'
-import { basic, CONFIDENTIAL, claimsOf, manualClock, type World } from '../support/world.ts'
+import { basic, CONFIDENTIAL, claimsOf, manualClock, REDIRECT_URI, type World } from '../support/world.ts'
 import { bound, clients, IDP, publicTokens, sessionOf, signedIn } from './sessions.ts'
 
 const ONE = { issuer: IDP, sid: 'one' }
@@ -187,7 +187,7 @@ describe('end', () => {
     { issuer: IDP, subject: 'idp-alice', notAfter: Number.NEGATIVE_INFINITY },
     { issuer: IDP, subject: 'idp-alice', notAfter: null },
     { issuer: IDP, subject: 'idp-alice', notAfter: new Date(1_799_999_999_000) },
-    { issuer: IDP, subject: 'idp-alice', notAfter: 1_800_000_010 },
+    { issuer: IDP, subject: 'idp-alice', notAfter: 1_800_000_061 },
     { issuer: IDP, subject: 'idp-alice', notAfter: 1_799_999_999_000 },
   ]
   test('nonsense is a TypeError, and ends nothing', () =>
@@ -283,6 +283,42 @@ describe('update', () => {
       }
       await to(world, 60)
       expect(world.eventsNamed('idp_session.updated')).toHaveLength(4)
+    }))
+
+  test.each(['keep', 'rotate', 'rotate-and-reset'] as const)(
+    '%s: to earlier, asked at its edge and after, then to later: nothing was consumed, nobody is a thief',
+    (issuance) =>
+      withWorld(bound({ issuance }), async (world) => {
+        const { refresh_token: token } = await tokensIn(world, 'one', 400)
+        await to(world, 5)
+        for (const seconds of [4.5, 1.5, 20]) {
+          world.clock.advance(seconds)
+          expectRefused(await world.refresh(token), 'invalid_grant')
+        }
+        expect(world.eventsNamed('token.refreshed')).toEqual([])
+        await to(world, 100)
+        const { status, body } = await world.refresh(token)
+        expect([status, body.refresh_token_expires_in]).toEqual([200, 100])
+        expect(world.eventsNamed('refresh_token.reused')).toEqual([])
+      }),
+  )
+
+  test('the same for a code', () =>
+    withWorld(bound(), async (world) => {
+      signedIn(world, sessionOf(world, 'one', 400))
+      const { code, verifier } = await world.authorize({ scope: 'a' })
+      const redeem = () =>
+        world.token({
+          grant_type: 'authorization_code',
+          code,
+          code_verifier: verifier,
+          redirect_uri: REDIRECT_URI,
+        })
+      await to(world, 0.5)
+      expectRefused(await redeem(), 'invalid_grant')
+      await to(world, 100)
+      const { status, body } = await redeem()
+      expect([status, body.refresh_token_expires_in]).toEqual([200, 100])
     }))
 
   test('the clock that dates them jumps back an hour: what was said last holds all the same', () => {

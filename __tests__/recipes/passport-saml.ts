@@ -17,7 +17,7 @@ export function addPassportSaml(app: Express, aat: Aat, provider: ConstructorPar
     const assertion = getAssertion() as { Assertion: { AuthnStatement: { $: Record<string, string> }[] } }
     const end = assertion.Assertion.AuthnStatement[0]?.$.SessionNotOnOrAfter
     // A SessionIndex need not be unique among users (SAML Core section 2.7.2).
-    const session: IdpSession = { issuer, sid: `${sessionIndex} of ${id}`, subject: id }
+    const session: IdpSession = { issuer, sid: JSON.stringify([sessionIndex, id]), subject: id }
     const idpSession = end === undefined ? session : { ...session, expiresAt: Date.parse(end) / 1000 }
     const user: User = { id, signedInAt: Math.floor(Date.now() / 1000), idpSession }
     done(null, user as unknown as Record<string, unknown>)

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import express from 'express'
-import { Constants, IdentityProvider, SamlLib, ServiceProvider, setSchemaValidator } from 'samlify'
+import samlify from 'samlify'
 import { makeCertificate } from './certificate.js'
 import { escapeHtml, sendForm, sendPage, sendSignInPage } from './saml-pages.js'
 
@@ -9,6 +9,9 @@ import { escapeHtml, sendForm, sendPage, sendSignInPage } from './saml-pages.js'
  * @typedef {{ id: string, acr: string, relayState: string | undefined }} SignInRequest
  * @typedef {import('./saml-pages.js').Posted} Posted
  */
+
+// A CommonJS package, of which Node finds some names only by its default export.
+const { Constants, IdentityProvider, SamlLib, ServiceProvider, setSchemaValidator } = samlify
 
 const nameIdFormat = Constants.namespace.format.persistent
 const password = 'urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport'

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { oidcSignIn, samlSignIn } from 'express-aat/idp'
 import { makeCertificate } from './certificate.js'
-import { startOidcProvider } from './oidc-provider.js'
-import { startSamlProvider } from './saml-provider.js'
 
 /** Seconds that a session at the provider of the example lasts: short, so that its end can be seen. */
 const SESSION = 600
@@ -19,6 +17,7 @@ export async function startIdp(kind, issuer, { port = 0, sessionLifetime = SESSI
   const url = `${issuer}/sign-in`
   if (kind === 'oidc') {
     const clientSecret = randomBytes(32).toString('base64url')
+    const { startOidcProvider } = await import('./oidc-provider.js')
     const provider = await startOidcProvider({
       port,
       sessionLifetime,
@@ -43,6 +42,7 @@ export async function startIdp(kind, issuer, { port = 0, sessionLifetime = SESSI
   }
   if (kind === 'saml') {
     const { privateKey, certificate } = makeCertificate('Teapot & Co.')
+    const { startSamlProvider } = await import('./saml-provider.js')
     const provider = await startSamlProvider({
       port,
       sessionLifetime,

@@ -11,6 +11,8 @@ import type { Clock, NumericDate } from '../protocol/time.ts'
 import { idpSessionKeys } from '../revocation/known-revocations.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
 
+/** Seconds by which clocks of instances may differ at the most: an end that is dated later is a mistake. */
+const MOST_AHEAD = 60
 /** The most that a provider, a session or a user may be named by, in bytes of JSON. */
 const MAX_NAME = 512
 
@@ -38,6 +40,8 @@ export function createIdpSessions({ revocations, clock, emit, longest }: IdpSess
       const endsAt = readEnd(session.expiresAt, now, longest)
       if (typeof endsAt !== 'number') throw new TypeError(`idpSessions.update: expiresAt ${endsAt.problem}`)
       const key = idpSessionKey({ issuer, sid })
+      // What was said at another instance a moment ago may be another word than the last that is known here.
+      await revocations.pull()
       const known = revocations.sessionEnd({ issuer, sid })
       if (known === 0 || known === endsAt) return
       await revocations.revoke('session', key, 'the app', { endsAt })
@@ -55,7 +59,7 @@ export function createIdpSessions({ revocations, clock, emit, longest }: IdpSess
       if (isObject(target) && 'subject' in target && target.sid === undefined) {
         const { issuer, subject } = readSubject(target)
         const { notAfter } = target as { notAfter?: unknown }
-        const isPast = Number.isFinite(notAfter) && (notAfter as number) <= clock() + 1
+        const isPast = Number.isFinite(notAfter) && (notAfter as number) <= clock() + MOST_AHEAD
         if (notAfter !== undefined && !isPast)
           throw new TypeError('idpSessions.end: notAfter must be a time in seconds that is not in the future')
         const key = idpSubjectKey({ issuer, subject })

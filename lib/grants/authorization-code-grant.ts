@@ -75,6 +75,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       ...wanted,
       obtainable: issuance.obtainableBy(client),
       policy,
+      ...(isTheirs && issuance.movedEnd(record.grant, policy)),
       ...(first !== undefined && {
         family: {
           token: { hash: first.hash, keyId: first.keyId },

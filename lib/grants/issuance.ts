@@ -81,11 +81,17 @@ export function createGrantIssuance({
   }
 
   return {
-    /** The hooks are asked about a grant, so it is read before the commit. */
+    /** The hooks are asked about a grant, and the store has to be told of a session that moved: it is read before the commit. */
     needsReading: (policy: RefreshPolicy): boolean =>
       hooks.claims !== undefined ||
       hooks.isSubjectActive !== undefined ||
-      (checkIdpSession !== undefined && policy.idpSession !== undefined),
+      (policy.idpSession !== undefined && (checkIdpSession !== undefined || revocations.hasMovedSessions())),
+
+    /** What the store has to be told of the session of a grant that was read: that it ends at another time by now. */
+    movedEnd(grant: Grant | undefined, policy: RefreshPolicy): { readonly idpSessionEnd?: NumericDate } {
+      const end = grant && sessionEnd(grant, policy)
+      return end === undefined || end === 0 ? {} : { idpSessionEnd: end }
+    },
 
     /** What tokens of this client can be for today. */
     obtainableBy(client: Client): Obtainable {
@@ -122,7 +128,8 @@ export function createGrantIssuance({
       refreshToken: RefreshToken | undefined,
       { customClaims }: Consulted,
     ): Promise<TokenResponse> {
-      // A revocation of the client, the subject or the session that this commit raced with.
+      // A revocation of the client, the subject or the session that this commit raced with. A session whose time is over is
+      // refused below and not ended: that may be said otherwise again.
       if (revocations.coversGrant(grant, policy)) {
         await endGrant(grant.id, 'revoked', 'an earlier revocation')
         throw new OAuthError('invalid_grant', 'the grant was revoked')

@@ -63,6 +63,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       grace: refreshGrace,
       ...wanted,
       obtainable: issuance.obtainableBy(client),
+      ...(isCurrent && issuance.movedEnd(family.grant, policy)),
     }
     let outcome = await grants.refresh(attempt)
     if (outcome.outcome === 'expired') {
@@ -81,10 +82,11 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
           `the successor was derived with a secret that is not configured here (${keyId})`,
         )
       if (outcome.fastForwarded) emit('refresh_token.fast_forwarded', { ...about(grant), generation })
+      const consulted = ahead ?? (needsReading ? await issuance.consult(grant, request) : {})
+      const answer = await issuance.issue(grant, request, signer, limits, held, consulted)
       if (outcome.outcome === 'retried') emit('token.retried', { ...about(grant), generation })
       else emit('token.refreshed', { ...about(grant), generation, issuance: policy.issuance })
-      const consulted = ahead ?? (needsReading ? await issuance.consult(grant, request) : {})
-      return issuance.issue(grant, request, signer, limits, held, consulted)
+      return answer
     }
 
     if (outcome.outcome === 'reused') {

@@ -3,6 +3,7 @@ import type { SignedInUser } from '../authorization/user.ts'
 import type { AatParts } from '../http/aat.ts'
 import type { IdpSession } from '../protocol/idp-session.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
+import { ConfigurationError } from '../protocol/options.ts'
 import type { NumericDate } from '../protocol/time.ts'
 
 /** A sign-in, as the app's own session keeps it. */
@@ -32,6 +33,9 @@ const MAX_PENDING = 5
 /** Seconds that a user has at the provider. */
 const PENDING_LIFE = 600
 
+/** Seconds by which a session has to be prolonged to be told to all that came from it. */
+const WORTH_SAYING = 60
+
 interface Kept {
   signIn?: KeptSignIn
   pending?: PendingSignIn[]
@@ -55,9 +59,9 @@ export function createAppSession(parts: AatParts, who: string) {
   function sessionOf(req: Request): Session {
     const { session } = req as { session?: unknown }
     if (typeof session !== 'object' || session === null)
-      throw new TypeError(
-        `${who} needs sessions: mount a session middleware (express-session, say) ahead of it and of authorizeEndpoint`,
-      )
+      throw new ConfigurationError(who, [
+        'needs sessions: mount a session middleware (express-session, say) ahead of it and of authorizeEndpoint',
+      ])
     return session as Session
   }
 
@@ -124,8 +128,10 @@ export function createAppSession(parts: AatParts, who: string) {
      * (`saveUninitialized`) would take the place of the one that waits.
      */
     leaveAlone(req: Request): void {
-      // Of a session that is in a cookie itself an empty one is not sent.
-      if (typeof sessionOf(req).regenerate === 'function') delete (req as { session?: unknown }).session
+      // Of a session that is in a cookie itself an empty one is not sent; one with something of ours in it is no new one.
+      const session = sessionOf(req)
+      if (session[name] === undefined && typeof session.regenerate === 'function')
+        delete (req as { session?: unknown }).session
     },
 
     /**
@@ -137,16 +143,22 @@ export function createAppSession(parts: AatParts, who: string) {
       { issuer, sid, ...session }: IdpSession,
       signedInAt: NumericDate,
     ): Promise<void> {
-      if (idpSessions.isEnded({ issuer, sid, ...session }, signedInAt))
+      const { expiresAt } = session
+      const isDead =
+        expiresAt === undefined
+          ? idpSessions.isOver({ issuer, sid, ...session }, signedInAt)
+          : idpSessions.isEnded({ issuer, sid, ...session }, signedInAt)
+      if (isDead)
         throw new OAuthError(
           'access_denied',
           'your session at the identity provider was signed out: sign out there as well, then sign in again',
         )
-      const { expiresAt } = session
       if (expiresAt === undefined) return
       const before = read(req).signIn?.user.idpSession
-      const isMoved = before?.issuer === issuer && before.sid === sid && before.expiresAt !== expiresAt
-      if (isMoved || idpSessions.current({ issuer, sid, expiresAt }).expiresAt !== expiresAt)
+      const said = before?.issuer === issuer && before.sid === sid ? before.expiresAt : expiresAt
+      const known = idpSessions.current({ issuer, sid, expiresAt: said }).expiresAt ?? expiresAt
+      // Each word is remembered by every instance: one more minute is not worth one.
+      if (expiresAt < known || expiresAt >= known + WORTH_SAYING)
         await idpSessions.update({ issuer, sid, expiresAt })
     },
 

@@ -83,6 +83,11 @@ export function refusalOf(error: unknown, asked: boolean): OAuthError {
         })
   }
   if (!asked) return new OAuthError('invalid_request', 'this is not an answer of the identity provider')
+  if (name === 'WWWAuthenticateChallengeError' || said === 'invalid_client')
+    return providerFault(
+      'the identity provider did not accept this site',
+      'the provider refused clientId and clientSecret (RFC 6749 section 5.2, invalid_client)',
+    )
   if (name === 'ResponseBodyError' && said === 'invalid_grant')
     return new OAuthError(
       'invalid_request',

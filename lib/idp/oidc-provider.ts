@@ -1,7 +1,7 @@
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { ConfigurationError } from '../protocol/options.ts'
 import { type Clock, systemClock, systemMonotonic } from '../protocol/time.ts'
-import { reasonOfFailure } from './oidc-failure.ts'
+import { providerFault, reasonOfFailure } from './oidc-failure.ts'
 import type { OidcSettings } from './oidc-options.ts'
 
 type Openid = typeof import('openid-client')
@@ -14,6 +14,8 @@ export type ProviderFetch = (url: string, init?: object) => Promise<Response>
 const MAX_ANSWER = 256 * 1024
 /** Seconds that the provider's metadata are believed without asking again. */
 const METADATA_LIFE = 3600
+/** Seconds between attempts to renew them while the provider is away. */
+const METADATA_PAUSE = 60
 
 /** That the provider is away is nothing that the user, or the provider's own logout request, did wrong. */
 export function providerAway(cause: unknown): OAuthError {
@@ -30,8 +32,8 @@ export async function loadOpenidClient(
 ): Promise<Openid> {
   try {
     return await load()
-  } catch (cause) {
-    throw new Error('oidcSignIn needs openid-client, version 6: npm install openid-client', { cause })
+  } catch {
+    throw new ConfigurationError('oidcSignIn', ['needs openid-client 6: npm install openid-client'])
   }
 }
 
@@ -39,6 +41,8 @@ export async function loadOpenidClient(
 export function createOidcProvider(settings: OidcSettings, clock: Clock) {
   const { issuer, clientId, clientSecret, clockTolerance, httpTimeout } = settings
   let known: { readonly server: ServerMetadata; readonly at: number } | undefined
+  /** The last answer that came, for the operator. */
+  let answered = 'nothing answered'
   let asking: Promise<ServerMetadata> | undefined
 
   /** @throws OAuthError 503 where there is no answer in time, one that is too long, 429, or 5xx */
@@ -57,6 +61,7 @@ export function createOidcProvider(settings: OidcSettings, clock: Clock) {
       }
       const { status, headers } = response
       if (status >= 500 || status === 429) throw new Error(`the answer is ${status}`)
+      answered = `${origin}${pathname} answered ${status}`
       return new Response(size === 0 ? null : Buffer.concat(chunks), { status, headers })
     } catch (error) {
       throw providerAway(new Error(`${origin}${pathname}: ${reasonOfFailure(error)}`))
@@ -74,14 +79,32 @@ export function createOidcProvider(settings: OidcSettings, clock: Clock) {
       })
       server = found.serverMetadata()
     } catch (error) {
-      throw providerAway(new Error(`discovery of ${issuer}: ${reasonOfFailure(error)}`))
+      throw providerAway(new Error(`discovery of ${issuer}: ${answered}: ${reasonOfFailure(error)}`))
     }
     // OpenID Connect Discovery §4.3; what every ID token and logout token is compared with.
     if (server.issuer !== issuer)
       throw new ConfigurationError('oidcSignIn', [
         `issuer is not what the provider calls itself, which is ${JSON.stringify(server.issuer).slice(0, 200)}`,
       ])
-    return server
+    return checked(server)
+  }
+
+  /** What is used of them. @throws OAuthError 502 for metadata by which nobody could sign in */
+  function checked(server: ServerMetadata): ServerMetadata {
+    const isUrl = (value: unknown) =>
+      typeof value === 'string' && URL.canParse(value) && (value.startsWith('https:') || allowsHttp)
+    const { end_session_endpoint: out, token_endpoint_auth_methods_supported: methods, ...rest } = server
+    for (const name of ['authorization_endpoint', 'token_endpoint', 'jwks_uri'])
+      if (!isUrl(server[name]))
+        throw providerFault(
+          'the identity provider did not answer as it must',
+          `the metadata of ${issuer} have no ${name} that is an https URL`,
+        )
+    return {
+      ...rest,
+      ...(isUrl(out) && { end_session_endpoint: out }),
+      ...(Array.isArray(methods) && { token_endpoint_auth_methods_supported: methods }),
+    } as ServerMetadata
   }
 
   const allowsHttp = issuer.startsWith('http:')
@@ -98,6 +121,8 @@ export function createOidcProvider(settings: OidcSettings, clock: Clock) {
       return server
     } catch (error) {
       if (known === undefined) throw error
+      // Not each request has to wait for a provider that hangs.
+      known = { server: known.server, at: systemMonotonic() - METADATA_LIFE + METADATA_PAUSE }
       return known.server
     }
   }

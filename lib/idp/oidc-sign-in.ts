@@ -33,8 +33,8 @@ export function oidcSignIn(aat: Aat, options: OidcSignInOptions): SignIn {
   const { clock, random } = parts
   const { url, issuer, scope } = settings
   const provider = createOidcProvider(settings, clock)
-  // By provider: what came back from one must not be redeemed at another (RFC 9700 §4.4).
-  const appSession = createAppSession(parts, `oidcSignIn(${issuer})`)
+  // By provider, and by what we are there: what came back from one must not be redeemed at another (RFC 9700 §4.4).
+  const appSession = createAppSession(parts, `oidcSignIn(${issuer} ${settings.clientId})`)
 
   async function start(req: Request, res: Response): Promise<void> {
     const { returnTo, prompt, maxAge, acrValues, loginHint } = readWishes(readQuery(req))
@@ -75,9 +75,10 @@ export function oidcSignIn(aat: Aat, options: OidcSignInOptions): SignIn {
         'invalid_request',
         'this sign-in is over: it was finished before, took too long, or began in another browser',
       )
+    const signedInAt = clock()
     let signIn: KeptSignIn
     try {
-      signIn = await signInOf(await redeem(query, pending), pending, settings, parts)
+      signIn = await signInOf(await redeem(query, pending), pending, settings, parts, signedInAt)
       await appSession.takeNote(req, signIn.user.idpSession, signIn.user.signedInAt)
     } catch (error) {
       // Where somebody was away the user may load the page again.

@@ -87,12 +87,15 @@ export function oidcSignOutRoutes(
   async function backchannelLogout(req: Request, res: Response): Promise<void> {
     const token = readForm(await readFormBody(req)).one('logout_token')
     if (token === undefined) throw new OAuthError('invalid_request', 'logout_token is missing')
-    const { sid, subject = '', jti, issuedAt, goodUntil } = await readLogoutToken(token)
+    const { sid, subject, jti, issuedAt, goodUntil } = await readLogoutToken(token)
     // The session ends before the token is used up: where the store fails between the two, the provider tries again. Both
     // are idempotent, and by user only what began before the token was made, so a replay ends nothing newer.
     if (sid !== undefined) await idpSessions.end({ issuer, sid }, 'back-channel logout')
-    else {
-      const notAfter = Math.min(clock(), issuedAt + clockTolerance)
+    // Where the provider does not say that its ID tokens name the session too, those that have no name are meant as well (§2.1).
+    const { backchannel_logout_session_supported: namesSessions } = await provider.metadata()
+    if (subject !== undefined && (sid === undefined || namesSessions !== true)) {
+      // Another instance, whose clock is a little ahead, may have dated the sign-in.
+      const notAfter = Math.min(clock() + parts.clockTolerance, issuedAt + clockTolerance)
       await idpSessions.end({ issuer, subject, notAfter }, 'back-channel logout')
     }
     const key = sha256(JSON.stringify(['logout token', issuer, clientId, jti]))

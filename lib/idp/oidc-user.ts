@@ -21,6 +21,7 @@ export interface Redeemed {
 
 /**
  * Makes a user of what the provider says.
+ * @param signedInAt from before the provider was asked: what it says of the user's sessions meanwhile counts
  * @throws OAuthError 502 for what a provider must not say, 403 where it did not ask for credentials as it was told to
  */
 export async function signInOf(
@@ -28,6 +29,7 @@ export async function signInOf(
   pending: PendingSignIn,
   settings: OidcSettings,
   { clock, random, longestIdpSession }: AatParts,
+  signedInAt: NumericDate,
 ): Promise<KeptSignIn> {
   const { issuer } = settings
   const { sub, acr, amr } = claims
@@ -47,7 +49,7 @@ export async function signInOf(
     {
       subject,
       authTime,
-      signedInAt: now,
+      signedInAt,
       ...(typeof acr === 'string' && acr !== '' && jsonSize(acr) <= 130 && { acr }),
       ...(isListOfTexts(amr) && jsonSize(amr) <= 256 && { amr }),
       ...(displayName !== undefined && { displayName }),
@@ -59,7 +61,7 @@ export async function signInOf(
   if (user?.idpSession === undefined) throw new TypeError('a sign-in without a session')
   const logoutHint = idToken.length <= MAX_HINT ? idToken : ''
   return {
-    user: { ...user, signedInAt: now, idpSession: { ...user.idpSession, subject: sub } },
+    user: { ...user, signedInAt, idpSession: { ...user.idpSession, subject: sub } },
     logoutHint,
   }
 }

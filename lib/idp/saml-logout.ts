@@ -67,7 +67,7 @@ export function readLogout(
 
 /** A SessionIndex need not be unique among users: small numbers will do (saml-core-2.0-os §2.7.2). With the user it is. */
 export function sidOf(nameId: string, sessionIndex: string): string {
-  const sid = `${sessionIndex} of ${nameId}`
+  const sid = JSON.stringify([sessionIndex, nameId])
   return isIdpName(sid) ? sid : sha256(sid)
 }
 

@@ -21,6 +21,9 @@ export interface SamlProfile {
   readonly nameId: string
   /** The format of the NameID: whether it is an email address, persistent, … */
   readonly nameIdFormat: string | undefined
+  /** Whose name it is, where the provider speaks for several: part of the name then (saml-core-2.0-os §8.3.7). */
+  readonly nameQualifier: string | undefined
+  readonly spNameQualifier: string | undefined
   readonly sessionIndex: string | undefined
   /** All values of each attribute, by its `Name` (§2.7.3.1). */
   readonly attributes: Readonly<Record<string, readonly string[]>>

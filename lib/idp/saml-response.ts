@@ -79,13 +79,16 @@ export function readAssertion(
   if (statement === undefined || statements.length > 1)
     throw refuse('the assertion must have one AuthnStatement')
   const authnInstant = instantOf(statement, 'AuthnInstant')
-  if (authnInstant === undefined) throw refuse('the assertion does not say when the user signed in')
+  if (authnInstant === undefined || authnInstant <= 0)
+    throw refuse('the assertion does not say when the user signed in')
+  if (authnInstant > now + clockTolerance)
+    throw refuse('the user is said to sign in in the future: the clocks differ')
   const context = childOf(statement, 'assertion', 'AuthnContext')
   const acr = textOf(childOf(context, 'assertion', 'AuthnContextClassRef'))?.trim()
   const sessionIndex = statement.attributes.get('SessionIndex')
   if (sessionIndex !== undefined && !isIdpName(sessionIndex))
     throw refuse('the SessionIndex is empty or too long')
-  const sessionEnd = instantOf(statement, 'SessionNotOnOrAfter')
+  const sessionEnd = sessionEndOf(instantOf(statement, 'SessionNotOnOrAfter'))
   if (sessionEnd !== undefined && sessionEnd <= now)
     throw refuse('the session at the identity provider is over: SessionNotOnOrAfter has passed')
 
@@ -95,6 +98,8 @@ export function readAssertion(
     profile: {
       nameId: nameId.nameId,
       nameIdFormat: nameId.format,
+      nameQualifier: nameId.nameQualifier,
+      spNameQualifier: nameId.spNameQualifier,
       sessionIndex,
       attributes: readAttributes(assertion),
     },
@@ -125,6 +130,11 @@ export function readAssertion(
     }
     throw refuse(problem)
   }
+}
+
+/** Some write "never" as the last day of the year 9999. */
+function sessionEndOf(instant: NumericDate | undefined): NumericDate | undefined {
+  return instant === undefined ? undefined : Math.min(instant, 1e11)
 }
 
 /** A NameID (saml-core-2.0-os §2.2.3). @throws OAuthError 400 */

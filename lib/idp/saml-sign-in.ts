@@ -12,7 +12,7 @@ import { logoutIds, samlMessages } from './saml-messages.ts'
 import { readSamlOptions, type SamlSignInOptions } from './saml-options.ts'
 import { type MessageKind, readRedirect, redirectUrl } from './saml-redirect.ts'
 import { readPosted, samlSignatures } from './saml-signature.ts'
-import { readXml, type XmlElement } from './saml-xml.ts'
+import { MAX_LOGOUT_ELEMENTS, readXml, type XmlElement } from './saml-xml.ts'
 import { readWishes, type SignIn, signInUrlAt } from './sign-in.ts'
 import { redirectTo, signInRouter } from './sign-in-router.ts'
 import { refuseOtherSites, sendSignOutPage } from './sign-out-page.ts'
@@ -22,7 +22,7 @@ import { refuseOtherSites, sendSignOutPage } from './sign-out-page.ts'
  * with the session that they have there, and single logout ends what was granted in it. Assertions must be signed, with SHA-256,
  * and answer a request of ours. Mount `router` at the path of `url`, after a session middleware.
  *
- * Sessions are told apart by their SessionIndex, which has to be unique at the provider.
+ * Sessions are told apart by SessionIndex and NameID; whoever ends one by hand finds their `sid` in `resolveUser`.
  * @throws ConfigurationError
  */
 export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
@@ -105,7 +105,7 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
 
   function readGet(req: Request): { kind: MessageKind; root: XmlElement; relayState: string | undefined } {
     const { xml, ...rest } = readRedirect(req.originalUrl.split('?').slice(1).join('?'), idp.keys)
-    return { ...rest, root: readXml(xml) }
+    return { ...rest, root: readXml(xml, MAX_LOGOUT_ELEMENTS) }
   }
 
   async function readPost(req: Request): Promise<ReturnType<typeof readGet>> {
@@ -113,7 +113,7 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
     const [request, response] = [form.one('SAMLRequest'), form.one('SAMLResponse')]
     if ((request === undefined) === (response === undefined))
       throw refuse('the form must have either a SAMLRequest or a SAMLResponse')
-    const message = readPosted(request ?? response ?? '')
+    const message = readPosted(request ?? response ?? '', MAX_LOGOUT_ELEMENTS)
     await signatures.provePosted(message)
     return {
       kind: request === undefined ? 'SAMLResponse' : 'SAMLRequest',
@@ -132,7 +132,8 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
     const issuer = idp.entityId
     // Ended first and claimed then: where a store fails in between, the provider's second attempt does the rest.
     for (const sid of sids) await idpSessions.end({ issuer, sid }, by)
-    const notAfter = Math.min(clock(), issuedAt + clockTolerance)
+    // Another instance, whose clock is a little ahead, may have dated the sign-in.
+    const notAfter = Math.min(clock() + parts.clockTolerance, issuedAt + clockTolerance)
     if (sids.length === 0) await idpSessions.end({ issuer, subject: nameId, notAfter }, by)
     const key = sha256(JSON.stringify(['saml-logout', issuer, id]))
     if ((await stores.replays.claim(key, usableUntil)) === 'seen')
@@ -140,14 +141,16 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
 
     const session = appSession.kept(req)?.user.idpSession
     const isOver =
-      session !== undefined &&
+      session?.issuer === issuer &&
       (sids.includes(session.sid) || (sids.length === 0 && session.subject === nameId))
     if (isOver) await appSession.signOut(req)
 
     if (idp.logoutResponseUrl === undefined)
       return sendPage(req, res, 200, 'Signed out', html`<h1>You are signed out</h1>`)
     const response = messages.logoutResponse(messages.newId(), clock(), id)
-    redirectTo(res, redirectUrl(idp.logoutResponseUrl, 'SAMLResponse', response, relayState, privateKey))
+    // The specification lets it have 80 bytes (saml-bindings-2.0-os §3.4.3).
+    const state = relayState !== undefined && relayState.length <= 1024 ? relayState : undefined
+    redirectTo(res, redirectUrl(idp.logoutResponseUrl, 'SAMLResponse', response, state, privateKey))
   }
 
   return {

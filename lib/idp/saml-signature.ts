@@ -59,7 +59,7 @@ export interface PostedMessage {
 }
 
 /** @throws OAuthError 400, 413 */
-export function readPosted(value: string): PostedMessage {
+export function readPosted(value: string, maxElements?: number): PostedMessage {
   // RFC 2045 breaks base64 into lines.
   const base64 = value.replace(/\s/g, '')
   const bytes = decodeBase64(base64)
@@ -68,7 +68,7 @@ export function readPosted(value: string): PostedMessage {
     throw refuse(`the SAML message is over ${MAX_MESSAGE} bytes`, { status: 413 })
   const text = decodeUtf8(bytes)
   if (text === undefined) throw refuse('the SAML message is not UTF-8')
-  const root = readXml(text)
+  const root = readXml(text, maxElements)
   // The library writes it into an XPath; and it is an xs:ID (saml-core-2.0-os §1.3.4).
   if (!/^[A-Za-z_][\w.-]{0,255}$/.test(root.attributes.get('ID') ?? ''))
     throw refuse('the SAML message has no ID, or one that is none')

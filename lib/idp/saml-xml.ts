@@ -18,18 +18,24 @@ export const namespaces = {
   signature: 'http://www.w3.org/2000/09/xmldsig#',
 } as const
 
+/** A message with more is none that a provider sends: each element and attribute costs those who check its signature. */
 const MAX_DEPTH = 32
-const MAX_ELEMENTS = 4000
+const MAX_ELEMENTS = 1000
+export const MAX_LOGOUT_ELEMENTS = 300
+const MAX_ATTRIBUTES = 64
+const MAX_PREFIXES = 64
 
+/** XML's own (§2.3); `\s` would take more, of which some are letters to XML. */
+const space = '[ \\t\\r\\n]'
 const name = '[A-Za-z_][A-Za-z0-9_.-]*'
 const qualified = `(?:${name}:)?${name}`
 const value = `(?:"[^"<]*"|'[^'<]*')`
-const prolog = /^\uFEFF?\s*(?:<\?xml [^<>?]*\?>)?\s*/
+const prolog = /^\uFEFF?[ \t\r\n]*(?:<\?xml [^<>?]*\?>)?[ \t\r\n]*/
 const token = new RegExp(
-  `<(${qualified})((?:\\s+${qualified}\\s*=\\s*${value})*)\\s*(/?)>|</(${qualified})\\s*>|([^<]+)`,
+  `<(${qualified})((?:${space}+${qualified}${space}*=${space}*${value})*)${space}*(/?)>|</(${qualified})${space}*>|([^<]+)`,
   'y',
 )
-const attribute = new RegExp(`(${qualified})\\s*=\\s*(${value})`, 'g')
+const attribute = new RegExp(`(${qualified})${space}*=${space}*(${value})`, 'g')
 
 interface Open {
   readonly tag: string
@@ -43,7 +49,7 @@ interface Open {
  * the one who made it. It decides nothing about signatures.
  * @throws OAuthError 400
  */
-export function readXml(text: string): XmlElement {
+export function readXml(text: string, maxElements = MAX_ELEMENTS): XmlElement {
   token.lastIndex = prolog.exec(text)?.[0].length ?? 0
   const open: Open[] = []
   let root: XmlElement | undefined
@@ -56,7 +62,7 @@ export function readXml(text: string): XmlElement {
       if (parent !== undefined) parent.element.text += decode(characters)
       else if (characters.trim() !== '') throw malformed()
     } else if (opened !== undefined) {
-      if (++count > MAX_ELEMENTS || open.length >= MAX_DEPTH || (parent === undefined && root !== undefined))
+      if (++count > maxElements || open.length >= MAX_DEPTH || (parent === undefined && root !== undefined))
         throw malformed()
       const child = openElement(opened, attributes, parent?.prefixes ?? new Map())
       if (parent === undefined) root = child.element
@@ -71,12 +77,13 @@ export function readXml(text: string): XmlElement {
 const malformed = () => new OAuthError('invalid_request', 'the SAML message is not plain, well-formed XML')
 
 function openElement(tag: string, text: string, outer: ReadonlyMap<string, string>): Open {
-  const prefixes = new Map(outer)
+  const prefixes = /\sxmlns/.test(text) ? new Map(outer) : (outer as Map<string, string>)
   const attributes = new Map<string, string>()
   const seen = new Set<string>()
   for (const [, key = '', quoted = ''] of text.matchAll(attribute)) {
     if (seen.has(key)) throw malformed()
     seen.add(key)
+    if (seen.size > MAX_ATTRIBUTES || prefixes.size > MAX_PREFIXES) throw malformed()
     // Attribute-value normalization (XML 1.0 §3.3.3).
     const decoded = decode(quoted.slice(1, -1).replace(/[\t\r\n]/g, ' '))
     if (key === 'xmlns') prefixes.set('', decoded)

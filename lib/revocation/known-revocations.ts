@@ -14,6 +14,8 @@ export interface Revocable {
   readonly kid?: string | undefined
   /** The session at the identity provider that bounds it, and that provider's user, as `idp-session.ts` names them. */
   readonly session?: string | undefined
+  /** Of a grant: that it was ended matters, not that its time is over, which may be said otherwise again. */
+  readonly endedSession?: string | undefined
   readonly idpSubject?: string | undefined
   readonly sessionBegan?: NumericDate | undefined
   readonly issuedAt: NumericDate
@@ -37,13 +39,14 @@ export interface RevocableClaims {
 /** What a grant is to revocations, with its session at the identity provider where that bounds it. */
 export function revocableGrant(grant: Grant, policy: Pick<RefreshPolicy, 'idpSession'>): Revocable {
   const { id, clientId, subject, createdAt, idpSession, sessionBegan } = grant
+  const { session: endedSession, idpSubject } = idpSessionKeys(idpSession)
   return {
     grantId: id,
     clientId,
     subject,
     issuedAt: createdAt,
     grantedAt: createdAt,
-    ...(policy.idpSession !== undefined && { ...idpSessionKeys(idpSession), sessionBegan }),
+    ...(policy.idpSession !== undefined && { endedSession, idpSubject, sessionBegan }),
   }
 }
 
@@ -110,15 +113,26 @@ export function createKnownRevocations(clock: Clock) {
   /** Entry by kind and id; `until` for all, `notAfter` for epochs. */
   const entries = new Map<string, RevocationEntry>()
   let trimAt = 1024
+  /** Keys of sessions that end at another time than was said first. */
+  const moved = new Set<string>()
 
   const keyOf = (kind: RevocationEntry['kind'], id: string) => `${kind}:${id}`
 
   function learn(entry: RevocationEntry): void {
     const key = keyOf(entry.kind, entry.id)
-    entries.set(key, merge(entry, entries.get(key)))
+    const merged = merge(entry, entries.get(key))
+    entries.set(key, merged)
+    if (merged.kind === 'session') {
+      if (merged.endsAt === 0) moved.delete(key)
+      else moved.add(key)
+    }
     if (entries.size > trimAt) {
       const now = clock()
-      for (const [name, { until }] of entries) if (now >= until) entries.delete(name)
+      for (const [name, { until }] of entries)
+        if (now >= until) {
+          entries.delete(name)
+          moved.delete(name)
+        }
       trimAt = Math.max(1024, entries.size * 2)
     }
   }
@@ -141,6 +155,9 @@ export function createKnownRevocations(clock: Clock) {
 
     holds: (kind: RevocationEntry['kind'], id: string): boolean => holdsKey(keyOf(kind, id), clock()),
 
+    /** Is there any session that ends at another time than was said first? */
+    hasMovedSessions: (): boolean => moved.size > 0,
+
     /** What is said now of a session is said after what is known of it, also where the clock that dates it jumped back. */
     saidAfter: (kind: RevocationEntry['kind'], id: string): NumericDate =>
       (entries.get(keyOf(kind, id))?.saidAt ?? -0.001) + 0.001,
@@ -153,7 +170,7 @@ export function createKnownRevocations(clock: Clock) {
     /** Is anything about this revoked? */
     covers(revocable: Revocable): boolean {
       const { jti, grantId, clientId, subject, kid, session, idpSubject, issuedAt, grantedAt } = revocable
-      const { sessionBegan } = revocable
+      const { endedSession, sessionBegan } = revocable
       if (entries.size === 0) return false
       const now = clock()
       // A token of a user's grant is as old as the grant: a refresh that an instance answers while it does not know of the
@@ -164,6 +181,7 @@ export function createKnownRevocations(clock: Clock) {
         (jti !== undefined && holdsKey(keyOf('jti', jti), now)) ||
         (grantId !== undefined && holdsKey(keyOf('grant', grantId), now)) ||
         (kid !== undefined && holdsKey(keyOf('kid', kid), now)) ||
+        (endedSession !== undefined && sessionEnd(endedSession, now) === 0) ||
         (session !== undefined && now >= (sessionEnd(session, now) ?? Number.POSITIVE_INFINITY)) ||
         (idpSubject !== undefined &&
           isBefore(keyOf('idp-subject', idpSubject), sessionBegan ?? since, now)) ||

@@ -210,6 +210,7 @@ export function createRevocationLog({
     coversGrant: (grant: Grant, policy: Pick<RefreshPolicy, 'idpSession'>): boolean =>
       known.covers(revocableGrant(grant, policy)),
 
+    hasMovedSessions: known.hasMovedSessions,
     /** Was this session at an identity provider ended, by itself or with all of its user, since it began? */
     coversSession: (keys: { session?: string; idpSubject?: string }, began: NumericDate): boolean =>
       known.sessionEnd(keys.session ?? '') === 0 || known.coversIdpSubject(keys.idpSubject, began),
@@ -235,7 +236,6 @@ export function createRevocationLog({
       })
     },
 
-    /** How many requests went on with stale knowledge. */
     acceptedStale: () => acceptedStale,
 
     /** Tells of each entry that is learnt, from here or from elsewhere. */

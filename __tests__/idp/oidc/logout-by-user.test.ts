@@ -71,3 +71,72 @@ test('the same logout token again and again adds nothing to the log', async () =
   }
   expect(await place()).toBe(after)
 })
+
+test('told while a sign-in is on its way: that one is over too', async () => {
+  const browser = site.browser()
+  const { token } = stub
+  stub.token = async () => {
+    expect((await logout(await tokenAt(Math.floor(site.clock())))).status).toBe(200)
+    site.clock.advance(10)
+    return token()
+  }
+  expect((await signInWith(site, stub, browser)).status).toBe(403)
+  expect(await site.who(browser)).toBeNull()
+})
+
+test('an instance whose clock is a little behind is told: the sign-in is over all the same', async () => {
+  const browser = site.browser()
+  await signInWith(site, stub, browser)
+  site.clock.advance(-3)
+  expect((await logout(await tokenAt(Math.floor(site.clock())))).status).toBe(200)
+  site.clock.advance(3)
+  expect(await site.who(browser)).toBeNull()
+})
+
+test('a provider that does not say that its ID tokens name sessions: sid and sub end those without a name', async () => {
+  stub.metadata.backchannel_logout_session_supported = undefined
+  const browser = site.browser()
+  await signInWith(site, stub, browser, { sid: undefined })
+  const iat = Math.floor(site.clock())
+  const both = {
+    iss: stub.issuer,
+    aud: CLIENT.id,
+    iat,
+    exp: iat + 60,
+    jti: 'both',
+    sub: 'alice',
+    sid: 'its-name',
+  }
+  const token = await stub.sign({
+    ...both,
+    events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+  })
+  expect((await logout(token)).status).toBe(200)
+  expect(await site.who(browser)).toBeNull()
+})
+
+test('a provider that goes on with a session whose end has passed, and says no other end, is not asked for ever', async () => {
+  const browser = site.browser()
+  await signInWith(site, stub, browser, { session_expiry: undefined })
+  const { issuer, sid } = (await site.who(browser)).idpSession
+  await site.aat.idpSessions.update({ issuer, sid, expiresAt: site.clock() + 10 })
+  site.clock.advance(20)
+  expect(await site.who(browser)).toBeNull()
+  expect((await signInWith(site, stub, browser, { session_expiry: undefined })).status).toBe(403)
+})
+
+test('a session that is prolonged by a few seconds at each sign-in adds nothing to the log', async () => {
+  const end = site.clock() + 1000
+  const before = await place()
+  for (const seconds of [0, 10, 20, 50])
+    await signInWith(site, stub, site.browser(), { session_expiry: end + seconds })
+  const browser = site.browser()
+  await signInWith(site, stub, browser, { session_expiry: end })
+  await signInWith(site, stub, browser, { session_expiry: end + 59 })
+  expect(await place()).toBe(before)
+  await signInWith(site, stub, browser, { session_expiry: end + 200 })
+  expect(await place()).toBe(before + 1)
+  // Shorter is always said.
+  await signInWith(site, stub, browser, { session_expiry: end + 190 })
+  expect(await place()).toBe(before + 2)
+})

@@ -66,6 +66,6 @@ describe('is refused', () => {
 test('without openid-client there is one clear line', async () => {
   const missing = Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' })
   await expect(loadOpenidClient(() => Promise.reject(missing))).rejects.toThrow(
-    /^oidcSignIn needs openid-client, version 6: npm install openid-client$/,
+    /^oidcSignIn: needs openid-client 6: npm install openid-client$/,
   )
 })

@@ -27,6 +27,7 @@ export async function startStubProvider() {
       subject_types_supported: ['public'],
       id_token_signing_alg_values_supported: ['ES256'],
       authorization_response_iss_parameter_supported: true,
+      backchannel_logout_session_supported: true,
     } as Record<string, unknown>,
     jwks: { keys: [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'ES256', use: 'sig' }] } as unknown,
     /** What the token endpoint says; the ID token of `claims` by default. */

@@ -1,6 +1,6 @@
 import { inflateRawSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { Constants } from 'samlify'
+import samlify from 'samlify'
 import { makeCertificate } from '../../../example-app/idp/certificate.js'
 import { samlSignIn } from '../../../lib/idp.ts'
 import type { Browser } from '../../support/world.ts'
@@ -184,7 +184,7 @@ describe('signatures', () => {
 
   test('SHA-1', async () => {
     const weak = await startSite({
-      provider: { signatureAlgorithm: Constants.algorithms.signature.RSA_SHA1 },
+      provider: { signatureAlgorithm: samlify.Constants.algorithms.signature.RSA_SHA1 },
     })
     try {
       const browser = weak.newBrowser()

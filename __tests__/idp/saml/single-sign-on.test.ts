@@ -216,11 +216,22 @@ describe('the answer', () => {
     expect((await deliver(browser, first)).headers.get('location')).toBe('/first')
   })
 
-  test('an AuthnInstant of the future is now', async () => {
-    const { tokens, alter, clock, world } = await start()
-    alter.message = (xml) => xml.replace(/AuthnInstant="20/, 'AuthnInstant="21')
-    const { body } = await tokens()
-    expect((await world.call('/api/a', body.access_token)).body.claims.auth_time).toBe(Math.floor(clock()))
+  test.each([
+    ['of the future', '2199-01-01T00:00:00Z', /sign in in the future: the clocks differ/],
+    ['of no time', '0001-01-01T00:00:00Z', /does not say when the user signed in/],
+  ])('an AuthnInstant %s is refused', async (_, instant, words) => {
+    const { signInAs, newBrowser, alter, textOf } = await start()
+    alter.message = (xml) => xml.replace(/AuthnInstant="[^"]*"/, `AuthnInstant="${instant}"`)
+    const answer = await signInAs(newBrowser())
+    expect([answer.status, await textOf(answer)]).toEqual([400, expect.stringMatching(words)])
+  })
+
+  test('SessionNotOnOrAfter of the year 9999 is far away, and no mistake', async () => {
+    const { tokens, alter } = await start()
+    alter.message = (xml) =>
+      xml.replace(/SessionNotOnOrAfter="[^"]*"/, 'SessionNotOnOrAfter="9999-12-31T23:59:59.999Z"')
+    const { status, body } = await tokens()
+    expect([status, body.refresh_token_expires_in]).toEqual([200, 30 * 86_400])
   })
 
   test('may be signed as a whole too', async () => {

@@ -1,5 +1,5 @@
 import session from 'express-session'
-import { Constants, SamlLib } from 'samlify'
+import samlify from 'samlify'
 import { makeCertificate } from '../../../example-app/idp/certificate.js'
 import { startSamlProvider } from '../../../example-app/idp/saml-provider.js'
 import { type SamlSignInOptions, type SignIn, samlSignIn } from '../../../lib/idp.ts'
@@ -208,12 +208,12 @@ export const decode = (base64: string) => Buffer.from(base64, 'base64').toString
 
 /** Signs a whole message as the provider does, for a form. */
 export function signMessage(xml: string, keys = theirs): string {
-  return SamlLib.constructSAMLSignature({
+  return samlify.SamlLib.constructSAMLSignature({
     rawSamlMessage: xml,
     referenceTagXPath: '/*',
     privateKey: keys.privateKey,
     signingCert: keys.certificate.replace(/-----[^-]+-----|\n/g, ''),
-    signatureAlgorithm: Constants.algorithms.signature.RSA_SHA256,
+    signatureAlgorithm: samlify.Constants.algorithms.signature.RSA_SHA256,
     signatureConfig: {
       prefix: 'ds',
       location: { reference: "/*/*[local-name(.)='Issuer']", action: 'after' },
