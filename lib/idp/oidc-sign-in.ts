@@ -15,6 +15,12 @@ import { readWishes, type SignIn, signInUrlAt } from './sign-in.ts'
 import { redirectTo, signInRouter } from './sign-in-router.ts'
 
 /**
+ * Seconds that no session is old. Who is asked for a `max_age` has to say when the user authenticated (OpenID Connect Core §2),
+ * and a user who takes `prompt=login` out of an address must not pass for one who just did.
+ */
+const ANY_AGE = 315_360_000
+
+/**
  * Sign-in at an OpenID provider: authorization code with PKCE S256, `state` and `nonce`; sign-out here and there; back-channel
  * logout. The user's session at the provider comes along, for refresh tokens that are bound to it
  * (`refreshTokens: { boundToIdpSession: true }`). Needs `openid-client` 6 and a session middleware ahead of it.
@@ -48,7 +54,7 @@ export function oidcSignIn(aat: Aat, options: OidcSignInOptions): SignIn {
       code_challenge: sha256(verifier),
       code_challenge_method: 'S256',
       ...(prompt.length > 0 && { prompt: prompt.join(' ') }),
-      ...(maxAge !== undefined && { max_age: String(maxAge) }),
+      max_age: String(maxAge ?? ANY_AGE),
       ...(acrValues.length > 0 && { acr_values: acrValues.join(' ') }),
       ...(loginHint !== undefined && { login_hint: loginHint }),
     })
