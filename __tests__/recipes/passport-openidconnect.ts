@@ -6,6 +6,7 @@ import OpenIDConnectStrategy from 'passport-openidconnect'
 
 interface User {
   id: string
+  authTime: number
   signedInAt: number
   idpSession: IdpSession
 }
@@ -21,9 +22,15 @@ export function addPassport(app: Express, aat: Aat, provider: OpenIDConnectStrat
   ) => {
     // The strategy has checked these claims, and does not hand on the two that are needed.
     const claims = JSON.parse(Buffer.from(String(idToken).split('.')[1] ?? '', 'base64url').toString())
-    const { sub, auth_time: signedInAt, session_expiry: expiresAt } = claims
+    const { sub, auth_time: authTime, session_expiry: expiresAt } = claims
     const sid = claims.sid ?? randomUUID() // a provider that ends no sessions need not name them
-    const user: User = { id: sub, signedInAt, idpSession: { issuer, sid, subject: sub, expiresAt } }
+    const signedInAt = Math.floor(Date.now() / 1000)
+    const user: User = {
+      id: sub,
+      authTime: authTime ?? signedInAt,
+      signedInAt,
+      idpSession: { issuer, sid, subject: sub, expiresAt },
+    }
     done(null, user)
   }
   passport.use(new OpenIDConnectStrategy(provider, verify))
@@ -48,7 +55,7 @@ export function addPassport(app: Express, aat: Aat, provider: OpenIDConnectStrat
       signInUrl: '/sign-in',
       resolveUser(req) {
         const user = req.user as User | undefined
-        return user && { subject: user.id, authTime: user.signedInAt, idpSession: user.idpSession }
+        return user && { ...user, subject: user.id }
       },
     }),
   )

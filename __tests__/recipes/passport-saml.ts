@@ -48,7 +48,7 @@ export function addPassportSaml(app: Express, aat: Aat, provider: ConstructorPar
       signInUrl: '/sign-in',
       resolveUser(req) {
         const user = req.user as User | undefined
-        return user && { subject: user.id, authTime: user.signedInAt, idpSession: user.idpSession }
+        return user && { ...user, subject: user.id, authTime: user.signedInAt }
       },
     }),
   )

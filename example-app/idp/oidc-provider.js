@@ -206,7 +206,8 @@ function postLogoutSuccessSource(ctx) {
 function page(title, content) {
   return `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><title>${title}</title></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><title>${title}</title>
+<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:3rem auto;padding:0 1rem}label{display:block}input{font:inherit;width:100%}button{font:inherit;padding:.5rem 1rem}</style></head>
 <body><main><h1>${title}</h1>
 ${content}
 </main></body>

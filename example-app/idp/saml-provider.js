@@ -213,6 +213,7 @@ export async function startSamlProvider({
       res,
       200,
       `<h1>Sign out everywhere?</h1>
+<p>The shop is told through this browser, in one of the two ways that SAML has for it.</p>
 <form method="post" action="/sign-out"><button name="binding" value="redirect">By redirect</button> <button name="binding" value="post">By a form</button></form>`,
     )
   })

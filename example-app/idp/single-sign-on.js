@@ -36,7 +36,13 @@ export async function startIdp(kind, issuer, { port = 0, sessionLifetime = SESSI
       name: 'OpenID Connect',
       url: provider.issuer,
       signIn: (aat) =>
-        oidcSignIn(aat, { url, issuer: provider.issuer, clientId: 'teapot-shop', clientSecret }),
+        oidcSignIn(aat, {
+          url,
+          issuer: provider.issuer,
+          clientId: 'teapot-shop',
+          clientSecret,
+          displayName: ({ sub }) => sub,
+        }),
       close: provider.close,
     }
   }
@@ -63,6 +69,7 @@ export async function startIdp(kind, issuer, { port = 0, sessionLifetime = SESSI
           idp: { entityId, signInUrl, logoutUrl, certificates },
           privateKey,
           certificate,
+          displayName: ({ attributes }) => attributes.displayName?.[0],
         }),
       close: provider.close,
     }

@@ -2,7 +2,7 @@ import type { Request, Response } from 'express'
 import type { ReturnAddress } from '../authorization/authorization-request.ts'
 import { readUser, type SignedInUser } from '../authorization/user.ts'
 import type { AatParts } from '../http/aat.ts'
-import { setNoStore } from '../http/headers.ts'
+import { redirect } from '../http/headers.ts'
 import { type ConsentView, sendConsentPage } from '../http/pages/consent-page.ts'
 import { type ErrorView, sendErrorPage } from '../http/pages/error-page.ts'
 import { formTargetOf, setPageHeaders } from '../http/pages/html.ts'
@@ -50,15 +50,6 @@ interface AppPages extends Pick<AuthorizeEndpointOptions, 'resolveUser' | 'signI
 /** What the authorization endpoint can answer; its steps choose. Nothing in here changes what is stored. */
 export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPath: string) {
   const { issuer, clock, pendingRequests, stores, resources, idpSessions, longestIdpSession } = parts
-  function redirect(res: Response, url: string): void {
-    setNoStore(res)
-    res.setHeader('Referrer-Policy', 'no-referrer')
-    // 303: whatever the method was, the browser follows with GET and without the form (RFC 9700 §4.12).
-    res.statusCode = 303
-    res.setHeader('Location', url)
-    res.end()
-  }
-
   async function showError(req: Request, res: Response, view: ErrorView): Promise<void> {
     if (settings.renderError === undefined) return sendErrorPage(req, res, view)
     setPageHeaders(req, res, [])
@@ -112,11 +103,12 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
   ): Promise<{ user?: SignedInUser | undefined; sessionIsOver: boolean }> {
     const user = readUser(await settings.resolveUser(req), clock(), longestIdpSession)
     if (user?.idpSession === undefined) return { user, sessionIsOver: false }
-    const { expiresAt } = idpSessions.current(user.idpSession)
     const isBound = parts.refreshPolicyOf(client).idpSession !== undefined
-    const isOver = isBound && expiresAt !== undefined && clock() >= expiresAt
-    const isEnded = idpSessions.isEnded(user.idpSession, user.signedInAt ?? user.authTime)
-    return isOver || isEnded ? { sessionIsOver: true } : { user, sessionIsOver: false }
+    const began = user.signedInAt ?? user.authTime
+    const isOver = isBound
+      ? idpSessions.isOver(user.idpSession, began)
+      : idpSessions.isEnded(user.idpSession, began)
+    return isOver ? { sessionIsOver: true } : { user, sessionIsOver: false }
   }
 
   async function sendToSignIn(
@@ -184,5 +176,5 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
     }
   }
 
-  return { redirect, showError, sendErrorToClient, sendCode, currentUser, sendToSignIn, sendConsent }
+  return { showError, sendErrorToClient, sendCode, currentUser, sendToSignIn, sendConsent }
 }

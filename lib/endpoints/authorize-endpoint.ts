@@ -8,6 +8,7 @@ import { nextStep } from '../authorization/next-step.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { readFormBody, readQuery } from '../http/body.ts'
 import { browserCookie } from '../http/cookies.ts'
+import { redirect } from '../http/headers.ts'
 import { limitRequests, rateLimitOption } from '../http/rate-limit.ts'
 import { toOAuthError } from '../http/responder.ts'
 import { type Parameters, readForm } from '../protocol/form.ts'
@@ -39,8 +40,11 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
   const { issuer, clock, emit, pendingRequests, stores, resources } = parts
   const cookie = browserCookie(issuer)
   const consentPath = `${new URL(parts.endpoints.authorization).pathname}/consent`
-  const { redirect, showError, sendErrorToClient, sendCode, currentUser, sendToSignIn, sendConsent } =
-    authorizeAnswers(parts, settings, consentPath)
+  const { showError, sendErrorToClient, sendCode, currentUser, sendToSignIn, sendConsent } = authorizeAnswers(
+    parts,
+    settings,
+    consentPath,
+  )
   parts.mounted.add('authorization')
 
   /** The browser's own secret: the cookie it has, or a new one. */
@@ -98,6 +102,8 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
 
   // ── GET and POST /consent: the user is back, and decides ─────────────────────────────────────────────────────
 
+  const sessionOver = () =>
+    new OAuthError('login_required', 'the session at the identity provider has ended: sign out there first')
   const gone = () =>
     new OAuthError(
       'invalid_request',
@@ -132,16 +138,7 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     // The user was just sent to sign in. A provider that goes on with a session that was ended would be asked for ever.
     if (sessionIsOver) {
       await pendingRequests.take(handle, cookie.read(req))
-      return sendErrorToClient(
-        req,
-        res,
-        addressOf(request, client),
-        new OAuthError(
-          'login_required',
-          'the session at the identity provider has ended: sign out there, then try again',
-        ),
-        false,
-      )
+      return sendErrorToClient(req, res, addressOf(request, client), sessionOver(), false)
     }
     const consent = user && (await stores.consents.read(user.subject, client.id))
     const next = nextStep(request, client, user, consent, now, true)

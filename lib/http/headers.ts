@@ -60,3 +60,12 @@ export function countHeader(rawHeaders: readonly string[], name: string): number
   }
   return count
 }
+
+/** 303: whatever the method was, the browser follows with GET and without the form (RFC 9700 §4.12). */
+export function redirect(res: Response, url: string): void {
+  setNoStore(res)
+  res.setHeader('Referrer-Policy', 'no-referrer')
+  res.statusCode = 303
+  res.setHeader('Location', url)
+  res.end()
+}

@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { readQuery } from '../http/body.ts'
+import { redirect } from '../http/headers.ts'
 import { sha256 } from '../protocol/digest.ts'
 import type { Parameters } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
@@ -12,7 +13,7 @@ import { createOidcProvider } from './oidc-provider.ts'
 import { oidcSignOutRoutes } from './oidc-sign-out.ts'
 import { type Redeemed, signInOf } from './oidc-user.ts'
 import { readWishes, type SignIn, signInUrlAt } from './sign-in.ts'
-import { redirectTo, signInRouter } from './sign-in-router.ts'
+import { signInRouter } from './sign-in-router.ts'
 
 /**
  * Seconds that no session is old. Who is asked for a `max_age` has to say when the user authenticated (OpenID Connect Core §2),
@@ -69,7 +70,7 @@ export function oidcSignIn(aat: Aat, options: OidcSignInOptions): SignIn {
         ...(maxAge !== undefined && { maxAge: String(maxAge) }),
       },
     })
-    redirectTo(res, address.href)
+    redirect(res, address.href)
   }
 
   async function callback(req: Request, res: Response): Promise<void> {
@@ -93,7 +94,7 @@ export function oidcSignIn(aat: Aat, options: OidcSignInOptions): SignIn {
     }
     appSession.take(req, pending.id)
     await appSession.signIn(req, signIn)
-    redirectTo(res, pending.returnTo)
+    redirect(res, pending.returnTo)
   }
 
   /** Redeems the code: `state`, `iss` (RFC 9207), `nonce`, and all of the ID token are checked by openid-client. */

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express'
 import type { AatParts } from '../http/aat.ts'
 import { readFormBody, readQuery } from '../http/body.ts'
-import { sendJson, setNoStore } from '../http/headers.ts'
+import { redirect, sendJson, setNoStore } from '../http/headers.ts'
 import { formTargetOf } from '../http/pages/html.ts'
 import { toOAuthError } from '../http/responder.ts'
 import { sha256 } from '../protocol/digest.ts'
@@ -12,7 +12,7 @@ import type { AppSession, KeptSignIn } from './app-session.ts'
 import { createLogoutTokens } from './oidc-logout-token.ts'
 import type { OidcSettings } from './oidc-options.ts'
 import type { OidcProvider } from './oidc-provider.ts'
-import { redirectTo, type SignInRoutes } from './sign-in-router.ts'
+import type { SignInRoutes } from './sign-in-router.ts'
 import { refuseOtherSites, sendSignOutPage } from './sign-out-page.ts'
 
 /** The ways out: begun here (OpenID Connect RP-Initiated Logout 1.0), or told by the provider (Back-Channel Logout 1.0). */
@@ -37,7 +37,7 @@ export function oidcSignOutRoutes(
   async function signOut(req: Request, res: Response): Promise<void> {
     refuseOtherSites(req, origin)
     const kept = appSession.kept(req)
-    if (kept === undefined) return redirectTo(res, afterSignOut)
+    if (kept === undefined) return redirect(res, afterSignOut)
     // What is bound to the session ends first: where that fails the user is still signed in, and tries again.
     await idpSessions.end({ issuer, sid: kept.user.idpSession.sid }, 'sign-out')
     await appSession.signOut(req)
@@ -48,7 +48,7 @@ export function oidcSignOutRoutes(
       // Signed out here; that the provider could not be told is for the operator.
       toOAuthError(error, 'oidcSignIn', parts)
     }
-    redirectTo(res, target)
+    redirect(res, target)
   }
 
   /** RP-Initiated Logout 1.0 §2; `undefined` where the provider has no such endpoint. */
@@ -80,7 +80,7 @@ export function oidcSignOutRoutes(
         'this sign-out was finished before, or began in another browser',
       )
     appSession.take(req, pending.id)
-    redirectTo(res, pending.returnTo)
+    redirect(res, pending.returnTo)
   }
 
   /** §2.5 to §2.8. */

@@ -3,6 +3,7 @@ import { readEnd } from '../authorization/idp-sessions.ts'
 import { readUser } from '../authorization/user.ts'
 import type { AatParts } from '../http/aat.ts'
 import { readFormBody } from '../http/body.ts'
+import { redirect } from '../http/headers.ts'
 import { sha256 } from '../protocol/digest.ts'
 import { readForm } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
@@ -15,7 +16,6 @@ import { sidOf } from './saml-logout.ts'
 import type { SamlSettings } from './saml-options.ts'
 import { type ReadAssertion, readAssertion, readOutline } from './saml-response.ts'
 import { readPosted, type samlSignatures } from './saml-signature.ts'
-import { redirectTo } from './sign-in-router.ts'
 
 /** Bytes of the form: the message as base64, and a little. */
 export const MAX_FORM = 320 * 1024
@@ -76,7 +76,7 @@ export function samlCallback(
     if (appSession.take(req, pending.id) === undefined) throw refuse('this SAML response was used before')
     const hint: LogoutHint = { ...read.nameId, sessionIndex: read.profile.sessionIndex }
     await appSession.signIn(req, { user, logoutHint: JSON.stringify(hint) })
-    redirectTo(res, pending.returnTo)
+    redirect(res, pending.returnTo)
   }
 
   /** When the user authenticated. @throws OAuthError where credentials were asked for and the provider took old ones */

@@ -3,7 +3,7 @@ import { sha256 } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { SamlSettings } from './saml-options.ts'
-import { instantOf, readNameId } from './saml-response.ts'
+import { instantAttribute, readNameId } from './saml-response.ts'
 import { childOf, childrenOf, namespaces, textOf, type XmlElement } from './saml-xml.ts'
 
 /** Seconds after it was made that a logout message is taken. Frames of a provider's page load at once. */
@@ -42,11 +42,12 @@ export function readLogout(
   // A signed message says where it is sent (saml-bindings-2.0-os §3.4.5.2, §3.5.5.2).
   if (root.attributes.get('Destination') !== logoutUrl)
     throw refuse('the Destination of the logout message is not this address')
-  const issuedAt = instantOf(root, 'IssueInstant')
+  const issuedAt = instantAttribute(root, 'IssueInstant')
   if (issuedAt === undefined) throw refuse('the logout message does not say when it was made')
   if (issuedAt > now + clockTolerance) throw refuse('the logout message is of the future: the clocks differ')
   const usableUntil =
-    Math.min(issuedAt + MAX_AGE, instantOf(root, 'NotOnOrAfter') ?? Number.POSITIVE_INFINITY) + clockTolerance
+    Math.min(issuedAt + MAX_AGE, instantAttribute(root, 'NotOnOrAfter') ?? Number.POSITIVE_INFINITY) +
+    clockTolerance
   if (now >= usableUntil) throw refuse('the logout message has expired')
 
   if (root.name === 'LogoutResponse') {

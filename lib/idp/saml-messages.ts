@@ -2,7 +2,7 @@ import { createHmac, type KeyObject } from 'node:crypto'
 import { type Random, randomId } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { SamlSettings } from './saml-options.ts'
-import { escapeXml, instantOf, namespaces } from './saml-xml.ts'
+import { escapeXml, formatInstant, namespaces } from './saml-xml.ts'
 
 /** A NameID as the provider wrote it: a logout request has to name the user alike (saml-core-2.0-os §3.7.1). */
 export interface NameId {
@@ -30,7 +30,7 @@ export function samlMessages(settings: SamlSettings, random: Random) {
       'xmlns:saml': namespaces.assertion,
       ID: id,
       Version: '2.0',
-      IssueInstant: instantOf(now),
+      IssueInstant: formatInstant(now),
       Destination: destination,
       ...attributes,
     }

@@ -62,7 +62,7 @@ export interface SamlSignInOptions {
    * `undefined`: nobody knows.
    */
   sessionEnd?: ((profile: SamlProfile) => NumericDate | undefined) | undefined
-  /** Seconds that the provider's clock may differ from ours (default 30). */
+  /** Seconds that the provider's clock may differ from ours (default 30; 0 to 300). */
   clockTolerance?: number | undefined
   /** A path of this site (default `/`). */
   afterSignOut?: string | undefined

@@ -63,10 +63,10 @@ export function readAssertion(
     throw refuse('the assertion is of another issuer')
 
   const conditions = childOf(assertion, 'assertion', 'Conditions')
-  const notBefore = instantOf(conditions, 'NotBefore')
+  const notBefore = instantAttribute(conditions, 'NotBefore')
   if (notBefore !== undefined && now + clockTolerance < notBefore)
     throw refuse('the assertion is not valid yet: the clocks differ')
-  const notOnOrAfter = instantOf(conditions, 'NotOnOrAfter')
+  const notOnOrAfter = instantAttribute(conditions, 'NotOnOrAfter')
   if (notOnOrAfter !== undefined && now - clockTolerance >= notOnOrAfter)
     throw refuse('the assertion has expired')
 
@@ -78,7 +78,7 @@ export function readAssertion(
   const [statement] = statements
   if (statement === undefined || statements.length > 1)
     throw refuse('the assertion must have one AuthnStatement')
-  const authnInstant = instantOf(statement, 'AuthnInstant')
+  const authnInstant = instantAttribute(statement, 'AuthnInstant')
   if (authnInstant === undefined || authnInstant <= 0)
     throw refuse('the assertion does not say when the user signed in')
   if (authnInstant > now + clockTolerance)
@@ -88,7 +88,7 @@ export function readAssertion(
   const sessionIndex = statement.attributes.get('SessionIndex')
   if (sessionIndex !== undefined && !isIdpName(sessionIndex))
     throw refuse('the SessionIndex is empty or too long')
-  const sessionEnd = sessionEndOf(instantOf(statement, 'SessionNotOnOrAfter'))
+  const sessionEnd = sessionEndOf(instantAttribute(statement, 'SessionNotOnOrAfter'))
   if (sessionEnd !== undefined && sessionEnd <= now)
     throw refuse('the session at the identity provider is over: SessionNotOnOrAfter has passed')
 
@@ -105,7 +105,7 @@ export function readAssertion(
     },
     authnInstant,
     // Longer ones are none that a token could carry.
-    acr: acr !== undefined && acr !== '' && JSON.stringify(acr).length <= 130 ? acr : undefined,
+    acr: acr !== undefined && acr !== '' && Buffer.byteLength(JSON.stringify(acr)) <= 130 ? acr : undefined,
     sessionEnd,
   }
 
@@ -117,8 +117,8 @@ export function readAssertion(
       : childrenOf(from, 'assertion', 'SubjectConfirmation')) {
       if (confirmation.attributes.get('Method') !== 'urn:oasis:names:tc:SAML:2.0:cm:bearer') continue
       const data = childOf(confirmation, 'assertion', 'SubjectConfirmationData')
-      const end = instantOf(data, 'NotOnOrAfter')
-      const start = instantOf(data, 'NotBefore')
+      const end = instantAttribute(data, 'NotOnOrAfter')
+      const start = instantAttribute(data, 'NotBefore')
       if (data?.attributes.get('Recipient') !== callbackUrl)
         problem = 'the assertion is for another recipient'
       else if (data.attributes.get('InResponseTo') !== inResponseTo)
@@ -150,7 +150,10 @@ export function readNameId(element: XmlElement | undefined): NameId {
 }
 
 /** @throws OAuthError 400 for a time that is none: a limit that nobody can read is not one that may be skipped */
-export function instantOf(element: XmlElement | undefined, attribute: string): NumericDate | undefined {
+export function instantAttribute(
+  element: XmlElement | undefined,
+  attribute: string,
+): NumericDate | undefined {
   const text = element?.attributes.get(attribute)
   if (text === undefined) return undefined
   const instant = readInstant(text)

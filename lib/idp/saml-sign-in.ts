@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { readFormBody, readQuery } from '../http/body.ts'
+import { redirect } from '../http/headers.ts'
 import { formTargetOf, html, sendPage } from '../http/pages/html.ts'
 import { sha256 } from '../protocol/digest.ts'
 import { readForm } from '../protocol/form.ts'
@@ -14,7 +15,7 @@ import { type MessageKind, readRedirect, redirectUrl } from './saml-redirect.ts'
 import { readPosted, samlSignatures } from './saml-signature.ts'
 import { MAX_LOGOUT_ELEMENTS, readXml, type XmlElement } from './saml-xml.ts'
 import { readWishes, type SignIn, signInUrlAt } from './sign-in.ts'
-import { redirectTo, signInRouter } from './sign-in-router.ts'
+import { signInRouter } from './sign-in-router.ts'
 import { refuseOtherSites, sendSignOutPage } from './sign-out-page.ts'
 
 /**
@@ -56,7 +57,7 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
       secrets: { idp: idp.entityId, ...(force && { force: 'yes' }) },
     })
     const request = messages.authnRequest(id, now, { force, acrValues })
-    redirectTo(res, redirectUrl(idp.signInUrl, 'SAMLRequest', request, undefined, privateKey))
+    redirect(res, redirectUrl(idp.signInUrl, 'SAMLRequest', request, undefined, privateKey))
   }
 
   async function metadata(_req: Request, res: Response): Promise<void> {
@@ -78,14 +79,14 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
   async function signOut(req: Request, res: Response): Promise<void> {
     refuseOtherSites(req, origin)
     const kept = appSession.kept(req)
-    if (kept === undefined) return redirectTo(res, afterSignOut)
+    if (kept === undefined) return redirect(res, afterSignOut)
     const { issuer, sid } = kept.user.idpSession
     await idpSessions.end({ issuer, sid }, 'sign-out')
     await appSession.signOut(req)
-    if (idp.logoutUrl === undefined || issuer !== idp.entityId) return redirectTo(res, afterSignOut)
+    if (idp.logoutUrl === undefined || issuer !== idp.entityId) return redirect(res, afterSignOut)
     const hint = JSON.parse(kept.logoutHint) as LogoutHint
     const request = messages.logoutRequest(ids.make(), clock(), hint, hint.sessionIndex)
-    redirectTo(res, redirectUrl(idp.logoutUrl, 'SAMLRequest', request, undefined, privateKey))
+    redirect(res, redirectUrl(idp.logoutUrl, 'SAMLRequest', request, undefined, privateKey))
   }
 
   // ── single logout (saml-profiles-2.0-os §4.4), without any cookie of ours ────────────────────────────────────
@@ -100,7 +101,7 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
       throw refuse('the logout response answers no request of ours')
     if (message.status !== 'urn:oasis:names:tc:SAML:2.0:status:Success')
       throw refuse('you are signed out here, but the identity provider could not sign you out everywhere')
-    redirectTo(res, afterSignOut)
+    redirect(res, afterSignOut)
   }
 
   function readGet(req: Request): { kind: MessageKind; root: XmlElement; relayState: string | undefined } {
@@ -150,7 +151,7 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
     const response = messages.logoutResponse(messages.newId(), clock(), id)
     // The specification lets it have 80 bytes (saml-bindings-2.0-os §3.4.3).
     const state = relayState !== undefined && relayState.length <= 1024 ? relayState : undefined
-    redirectTo(res, redirectUrl(idp.logoutResponseUrl, 'SAMLResponse', response, state, privateKey))
+    redirect(res, redirectUrl(idp.logoutResponseUrl, 'SAMLResponse', response, state, privateKey))
   }
 
   return {

@@ -17,7 +17,7 @@ interface NodeSaml {
   }
 }
 
-/** Characters of a message, after base64: many attributes make it long, nothing makes it this long. */
+/** Bytes of a message, after base64: many attributes make it long, nothing makes it this long. */
 const MAX_MESSAGE = 192 * 1024
 
 /** Algorithms that a signature may name (XML Signature 1.1 §6): SHA-1, MD5, HMAC and transforms that select are none of them. */

@@ -160,6 +160,6 @@ export function readInstant(text: string | undefined): number | undefined {
   return Number.isFinite(time) ? time : undefined
 }
 
-export function instantOf(time: number): string {
+export function formatInstant(time: number): string {
   return new Date(time * 1000).toISOString()
 }

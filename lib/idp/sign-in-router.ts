@@ -1,9 +1,8 @@
 import { type ErrorRequestHandler, type Request, type RequestHandler, type Response, Router } from 'express'
 import type { AatParts } from '../http/aat.ts'
-import { setNoStore } from '../http/headers.ts'
 import { sendErrorPage } from '../http/pages/error-page.ts'
 import { limitRequests, type rateLimitOption } from '../http/rate-limit.ts'
-import { sendError, toOAuthError } from '../http/responder.ts'
+import { isOnClosingConnection, sendError, toOAuthError } from '../http/responder.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 
 type Handler = (req: Request, res: Response) => Promise<void>
@@ -23,6 +22,7 @@ export function signInRouter(
   const routeOf = (req: Request) => routes[req.path === '' ? '/' : req.path]
 
   const dispatch: RequestHandler = (req, res, next) => {
+    if (isOnClosingConnection(req)) return void req.destroy()
     const route = routeOf(req)
     const handler = req.method === 'GET' || req.method === 'POST' ? route?.[req.method] : undefined
     if (handler !== undefined) {
@@ -50,13 +50,4 @@ export function signInRouter(
   const router = Router()
   router.use(limitRequests(who, rateLimit, parts), dispatch, onError)
   return router
-}
-
-/** 303: whatever the method was, the browser follows with GET and without the form (RFC 9700 §4.12). */
-export function redirectTo(res: Response, url: string): void {
-  setNoStore(res)
-  res.setHeader('Referrer-Policy', 'no-referrer')
-  res.statusCode = 303
-  res.setHeader('Location', url)
-  res.end()
 }

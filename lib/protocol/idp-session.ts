@@ -5,7 +5,7 @@ import type { NumericDate } from './time.ts'
 export interface IdpSessionId {
   /** The provider: its OpenID Connect issuer identifier or its SAML entity ID. */
   readonly issuer: string
-  /** The session: `sid` of OpenID Connect, `SessionIndex` of SAML. */
+  /** The session: `sid` of OpenID Connect; `samlSignIn` makes one of SessionIndex and NameID. */
   readonly sid: string
 }
 

@@ -113,8 +113,8 @@ export function createKnownRevocations(clock: Clock) {
   /** Entry by kind and id; `until` for all, `notAfter` for epochs. */
   const entries = new Map<string, RevocationEntry>()
   let trimAt = 1024
-  /** Keys of sessions that end at another time than was said first. */
-  const moved = new Set<string>()
+  /** Until when a session may be known that ends at another time than was said first. */
+  let movedUntil: NumericDate = 0
 
   const keyOf = (kind: RevocationEntry['kind'], id: string) => `${kind}:${id}`
 
@@ -122,17 +122,10 @@ export function createKnownRevocations(clock: Clock) {
     const key = keyOf(entry.kind, entry.id)
     const merged = merge(entry, entries.get(key))
     entries.set(key, merged)
-    if (merged.kind === 'session') {
-      if (merged.endsAt === 0) moved.delete(key)
-      else moved.add(key)
-    }
+    if (merged.kind === 'session' && merged.endsAt !== 0) movedUntil = Math.max(movedUntil, merged.until)
     if (entries.size > trimAt) {
       const now = clock()
-      for (const [name, { until }] of entries)
-        if (now >= until) {
-          entries.delete(name)
-          moved.delete(name)
-        }
+      for (const [name, { until }] of entries) if (now >= until) entries.delete(name)
       trimAt = Math.max(1024, entries.size * 2)
     }
   }
@@ -155,8 +148,8 @@ export function createKnownRevocations(clock: Clock) {
 
     holds: (kind: RevocationEntry['kind'], id: string): boolean => holdsKey(keyOf(kind, id), clock()),
 
-    /** Is there any session that ends at another time than was said first? */
-    hasMovedSessions: (): boolean => moved.size > 0,
+    /** May there be a session that ends at another time than was said first? */
+    hasMovedSessions: (): boolean => clock() < movedUntil,
 
     /** What is said now of a session is said after what is known of it, also where the clock that dates it jumped back. */
     saidAfter: (kind: RevocationEntry['kind'], id: string): NumericDate =>
