@@ -5,6 +5,7 @@ import type { EndpointName } from './http/aat.ts'
 import { type RingTimes, violatedInequalities } from './keys/schedule.ts'
 import { type DerivedKeys, deriveKeys } from './protocol/derived-keys.ts'
 import { type Sha256, sha256 } from './protocol/digest.ts'
+import { jsonSize } from './protocol/encoding.ts'
 import { type SigningAlgorithm, signatureLength } from './protocol/jwa.ts'
 import { readOptions } from './protocol/options.ts'
 import { type Random, randomId } from './protocol/random.ts'
@@ -93,7 +94,6 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     longestToken: Math.max(...[...resources.all.values()].map((resource) => resource.accessTokenLifetime)),
   }
   violatedInequalities(ringTimes).forEach(report)
-  const jsonSize = (id: string) => Buffer.byteLength(JSON.stringify(id))
   const registeredId = 'x'.repeat(26)
   const longestClientId = [registeredId, ...clients.map(({ id }) => id)].reduce((a, b) =>
     jsonSize(b) > jsonSize(a) ? b : a,

@@ -4,7 +4,7 @@ import type { Aat } from './http/aat.ts'
 import type { Clock } from './protocol/time.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
 import type { RevokeAll } from './revoke.ts'
-import { isOver, limitsOf, withEnd } from './stores/family-limits.ts'
+import { isOver, limitsOf } from './stores/family-limits.ts'
 import type { FamilyQuery, FamilyView, RefreshPolicyOf, Stores } from './stores/ports.ts'
 
 interface OperationsOptions {
@@ -35,8 +35,8 @@ export function createOperations({
     if (revocations.coversGrant(grant, policy)) return false
     // The store keeps what a session bounds for longer than it lives.
     if (policy.idpSession === undefined) return true
-    const known = withEnd(grant, grant.idpSession && idpSessions.current(grant.idpSession).expiresAt)
-    return !isOver(limitsOf({ ...family, grant: known }, policy, clock()))
+    const current = { ...family, grant: idpSessions.currentGrant(grant) }
+    return !isOver(limitsOf(current, policy, clock()))
   }
 
   return {

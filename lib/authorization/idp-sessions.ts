@@ -1,4 +1,4 @@
-import { isObject } from '../protocol/encoding.ts'
+import { isObject, jsonSize } from '../protocol/encoding.ts'
 import type { Emit } from '../protocol/events.ts'
 import {
   type IdpSession,
@@ -10,6 +10,8 @@ import {
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import { idpSessionKeys } from '../revocation/known-revocations.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
+import { withEnd } from '../stores/family-limits.ts'
+import type { Grant } from '../stores/ports.ts'
 
 /** Seconds by which clocks of instances may differ at the most: an end that is dated later is a mistake. */
 const MOST_AHEAD = 60
@@ -83,6 +85,10 @@ export function createIdpSessions({ revocations, clock, emit, longest }: IdpSess
       return end === undefined ? session : { ...session, expiresAt: end }
     },
 
+    /** A grant with the end of its session as it is known by now. From memory. */
+    currentGrant: (grant: Grant): Grant =>
+      withEnd(grant, grant.idpSession && revocations.sessionEnd(grant.idpSession)),
+
     /** Was it ended since it began, or is it over by what is known? From memory. @param began when the user signed in */
     isOver(session: IdpSession, began: NumericDate): boolean {
       return (
@@ -117,10 +123,7 @@ export function readEnd(
 
 export function isIdpName(value: unknown): value is string {
   return (
-    typeof value === 'string' &&
-    value !== '' &&
-    Buffer.byteLength(JSON.stringify(value)) <= MAX_NAME &&
-    !/\p{Surrogate}/u.test(value)
+    typeof value === 'string' && value !== '' && jsonSize(value) <= MAX_NAME && !/\p{Surrogate}/u.test(value)
   )
 }
 

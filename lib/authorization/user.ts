@@ -1,4 +1,4 @@
-import { isObject } from '../protocol/encoding.ts'
+import { isObject, jsonSize } from '../protocol/encoding.ts'
 import type { IdpSession } from '../protocol/idp-session.ts'
 import { ConfigurationError } from '../protocol/options.ts'
 import type { NumericDate } from '../protocol/time.ts'
@@ -25,9 +25,6 @@ export interface SignedInUser {
   /** Shown on the consent page: "signed in as". Never put into a token. */
   readonly displayName?: string | undefined
 }
-
-/** What a value takes in a token, in bytes. */
-const jsonSize = (value: unknown) => Buffer.byteLength(JSON.stringify(value))
 
 const mistake = (problem: string) => new ConfigurationError('resolveUser', [problem])
 

@@ -2,7 +2,7 @@ import type { Router } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
-import { isOver, limitsOf, withEnd } from '../stores/family-limits.ts'
+import { isOver, limitsOf } from '../stores/family-limits.ts'
 import type { Client } from '../stores/ports.ts'
 import { clientEndpoint } from './client-endpoint.ts'
 import { readOwnAccessToken } from './read-token.ts'
@@ -40,8 +40,8 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
         return inactive
       const policy = parts.refreshPolicyOf(caller)
       const { grant } = family
-      const known = grant.idpSession && parts.idpSessions.current(grant.idpSession).expiresAt
-      const limits = limitsOf({ ...family, grant: withEnd(grant, known) }, policy, parts.clock())
+      const current = { ...family, grant: parts.idpSessions.currentGrant(grant) }
+      const limits = limitsOf(current, policy, parts.clock())
       if (isOver(limits) || parts.revocations.coversGrant(grant, policy)) return inactive
       return {
         active: true,

@@ -3,7 +3,7 @@ import { readTokenTarget } from '../protocol/resource.ts'
 import { coversScope } from '../protocol/scope.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import { idpSessionKeys } from '../revocation/known-revocations.ts'
-import { isOver, sessionEndOf, withSessionEnd } from '../stores/family-limits.ts'
+import { isOver, limitsOf, sessionEndOf, withEnd } from '../stores/family-limits.ts'
 import type { Client, FamilyLimits, Grant, Obtainable, RefreshPolicy } from '../stores/ports.ts'
 import type { Signer } from '../tokens/access-token.ts'
 import { checkCustomClaims } from '../tokens/mint.ts'
@@ -135,7 +135,7 @@ export function createGrantIssuance({
         throw new OAuthError('invalid_grant', 'the grant was revoked')
       }
       const end = sessionEnd(grant, policy)
-      const limits = stored && end !== undefined ? withSessionEnd(stored, policy, end) : stored
+      const limits = stored && end !== undefined ? movedLimits(grant, policy, stored, end) : stored
       if (limits !== undefined && isOver(limits))
         throw new OAuthError('invalid_grant', 'the session at the identity provider is about to end')
       const { resource, scope } = readTokenTarget(resources, grant, wanted, client)
@@ -177,6 +177,16 @@ export function createGrantIssuance({
       }
     },
   }
+}
+
+/** By the end of its session that is known now; where that is known, no period counts. */
+function movedLimits(
+  grant: Grant,
+  policy: RefreshPolicy,
+  { openedAt, now }: FamilyLimits,
+  end: NumericDate,
+): FamilyLimits {
+  return limitsOf({ grant: withEnd(grant, end), openedAt, periodStart: openedAt }, policy, now)
 }
 
 function isWithin(grant: Grant, { resource, scope }: Wanted): boolean {

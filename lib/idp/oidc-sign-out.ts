@@ -12,6 +12,7 @@ import type { AppSession, KeptSignIn } from './app-session.ts'
 import { createLogoutTokens } from './oidc-logout-token.ts'
 import type { OidcSettings } from './oidc-options.ts'
 import type { OidcProvider } from './oidc-provider.ts'
+import { endsUntil } from './sign-in.ts'
 import type { SignInRoutes } from './sign-in-router.ts'
 import { refuseOtherSites, sendSignOutPage } from './sign-out-page.ts'
 
@@ -94,8 +95,7 @@ export function oidcSignOutRoutes(
     // Where the provider does not say that its ID tokens name the session too, those that have no name are meant as well (§2.1).
     const { backchannel_logout_session_supported: namesSessions } = await provider.metadata()
     if (subject !== undefined && (sid === undefined || namesSessions !== true)) {
-      // Another instance, whose clock is a little ahead, may have dated the sign-in.
-      const notAfter = Math.min(clock() + parts.clockTolerance, issuedAt + clockTolerance)
+      const notAfter = endsUntil(issuedAt, clockTolerance, parts)
       await idpSessions.end({ issuer, subject, notAfter }, 'back-channel logout')
     }
     const key = sha256(JSON.stringify(['logout token', issuer, clientId, jti]))

@@ -1,6 +1,7 @@
 import { isIdpName, readEnd } from '../authorization/idp-sessions.ts'
 import { readUser } from '../authorization/user.ts'
 import type { AatParts } from '../http/aat.ts'
+import { jsonSize } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { ConfigurationError } from '../protocol/options.ts'
 import { randomId } from '../protocol/random.ts'
@@ -114,8 +115,6 @@ function sessionEndOf(
 
 const saysNonsense = (reason: string) =>
   providerFault('the identity provider did not answer as it must', reason)
-
-const jsonSize = (value: unknown) => Buffer.byteLength(JSON.stringify(value))
 
 const isListOfTexts = (value: unknown) =>
   Array.isArray(value) && value.every((one) => typeof one === 'string')

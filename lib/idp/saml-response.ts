@@ -1,4 +1,5 @@
 import { isIdpName } from '../authorization/idp-sessions.ts'
+import { jsonSize } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { NameId } from './saml-messages.ts'
@@ -105,7 +106,7 @@ export function readAssertion(
     },
     authnInstant,
     // Longer ones are none that a token could carry.
-    acr: acr !== undefined && acr !== '' && Buffer.byteLength(JSON.stringify(acr)) <= 130 ? acr : undefined,
+    acr: acr !== undefined && acr !== '' && jsonSize(acr) <= 130 ? acr : undefined,
     sessionEnd,
   }
 

@@ -14,7 +14,7 @@ import { readSamlOptions, type SamlSignInOptions } from './saml-options.ts'
 import { type MessageKind, readRedirect, redirectUrl } from './saml-redirect.ts'
 import { readPosted, samlSignatures } from './saml-signature.ts'
 import { MAX_LOGOUT_ELEMENTS, readXml, type XmlElement } from './saml-xml.ts'
-import { readWishes, type SignIn, signInUrlAt } from './sign-in.ts'
+import { endsUntil, readWishes, type SignIn, signInUrlAt } from './sign-in.ts'
 import { signInRouter } from './sign-in-router.ts'
 import { refuseOtherSites, sendSignOutPage } from './sign-out-page.ts'
 
@@ -133,8 +133,7 @@ export function samlSignIn(aat: Aat, options: SamlSignInOptions): SignIn {
     const issuer = idp.entityId
     // Ended first and claimed then: where a store fails in between, the provider's second attempt does the rest.
     for (const sid of sids) await idpSessions.end({ issuer, sid }, by)
-    // Another instance, whose clock is a little ahead, may have dated the sign-in.
-    const notAfter = Math.min(clock() + parts.clockTolerance, issuedAt + clockTolerance)
+    const notAfter = endsUntil(issuedAt, clockTolerance, parts)
     if (sids.length === 0) await idpSessions.end({ issuer, subject: nameId, notAfter }, by)
     const key = sha256(JSON.stringify(['saml-logout', issuer, id]))
     if ((await stores.replays.claim(key, usableUntil)) === 'seen')

@@ -1,7 +1,9 @@
 import type { Request, Router } from 'express'
 import type { SignedInUser } from '../authorization/user.ts'
 import type { SignInContext } from '../endpoints/authorize-answers.ts'
+import type { AatParts } from '../http/aat.ts'
 import { withParameters } from '../protocol/redirect-uri.ts'
+import type { NumericDate } from '../protocol/time.ts'
 
 /** A sign-in at an identity provider: its routes, and what `authorizeEndpoint` wants to know of it. */
 export interface SignIn {
@@ -65,4 +67,16 @@ export function localPath(text: string | undefined): string | undefined {
   return origin === 'https://this.invalid' && !pathname.startsWith('//')
     ? pathname + search + hash
     : undefined
+}
+
+/**
+ * Up to when sign-ins are meant by a logout of all of a user's: until it was said, by a provider whose clock may differ by
+ * `tolerance`, and not after now, by an instance whose clock is a little ahead and dated the sign-in. A replay means none later.
+ */
+export function endsUntil(
+  saidAt: NumericDate,
+  tolerance: number,
+  { clock, clockTolerance }: Pick<AatParts, 'clock' | 'clockTolerance'>,
+): NumericDate {
+  return Math.min(clock() + clockTolerance, saidAt + tolerance)
 }

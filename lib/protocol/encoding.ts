@@ -43,3 +43,8 @@ export function hasControlCharacter(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the purpose
   return /[\x00-\x1f\x7f]|\p{Surrogate}/u.test(text)
 }
+
+/** What a value takes as JSON, in bytes. */
+export function jsonSize(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value))
+}

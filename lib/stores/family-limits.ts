@@ -28,18 +28,6 @@ export function limitsOf(
   return { openedAt, expiresAt, bound, now }
 }
 
-/** The same with the end of the session as it is known by now. */
-export function withSessionEnd(
-  limits: FamilyLimits,
-  policy: RefreshPolicy,
-  sessionEnd: NumericDate,
-): FamilyLimits {
-  const { openedAt } = limits
-  const cap = policy.absoluteLifetime === undefined ? undefined : openedAt + policy.absoluteLifetime
-  const bound = Math.min(sessionEnd, cap ?? sessionEnd)
-  return { ...limits, expiresAt: bound, bound }
-}
-
 /** When the store may forget a family: one whose session may have been prolonged meanwhile is kept for longer than it lives. */
 export function forgottenAt(
   grant: Grant,
