@@ -11,7 +11,8 @@ import { until } from '../support/until.ts'
 jest.setTimeout(300_000)
 
 test('FLT-008: 100,000 commands, some given up at random moments: every reply belongs to its request', async () => {
-  const { right, wrong, unavailable } = await provokeCrossTalk({ commands: 100_000, lanes: 500, faults: 80 })
+  // Few lanes: more than the machine serves within the deadline would all be given up, and pile up behind one another.
+  const { right, wrong, unavailable } = await provokeCrossTalk({ commands: 100_000, lanes: 40, faults: 150 })
   expect(wrong).toBe(0)
   expect(right).toBeGreaterThan(10_000)
   expect(unavailable).toBeGreaterThan(100)

@@ -62,7 +62,10 @@ export function createRunner({
   replicas,
 }: RunnerOptions) {
   let inFlight = 0
-  let isLeaving = false
+  /** Counts connections: which one is there now, and which was left because it was out of step. */
+  let connection = 0
+  let left = -1
+  client.on('ready', () => connection++)
   let idle: (() => void) | undefined
   /** The server's clock minus the monotonic one, in ms: the server is at least as far. */
   let offset: number | undefined
@@ -75,13 +78,10 @@ export function createRunner({
     if (offset === undefined || observed > offset || most < offset) offset = observed
   }
 
-  /** Once for all the replies that came together: the socket goes on for a moment, and the driver counts each time. */
+  /** Once for each connection: replies that came together all tell of it, and the socket goes on for a moment. */
   function leave(): void {
-    if (isLeaving) return
-    isLeaving = true
-    client.once('close', () => {
-      isLeaving = false
-    })
+    if (left === connection) return
+    left = connection
     client.disconnect(true)
   }
 
