@@ -109,18 +109,18 @@ export function clientOf(
   serverSettings: RefreshSettings,
   report: (problem: string) => void,
 ): Client {
-  const secretHashes = [given.clientSecret ?? []].flat().map((secret) => sha256(secret))
+  const secrets = [given.clientSecret ?? []].flat().map((secret) => ({ hash: sha256(secret) }))
   const method =
     given.tokenEndpointAuthMethod ??
-    (secretHashes.length > 0 ? 'client_secret_basic' : given.jwks !== undefined ? 'private_key_jwt' : 'none')
+    (secrets.length > 0 ? 'client_secret_basic' : given.jwks !== undefined ? 'private_key_jwt' : 'none')
   const grantTypes =
     given.grantTypes ??
     (given.redirectUris.length > 0 ? ['authorization_code', 'refresh_token'] : ['client_credentials'])
   const refreshPolicy = policyOf(settingsOf(given.refreshTokens ?? {}, serverSettings))
 
-  if (method.startsWith('client_secret') && secretHashes.length === 0)
+  if (method.startsWith('client_secret') && secrets.length === 0)
     report(`${where}.clientSecret is missing for ${method}`)
-  if (!method.startsWith('client_secret') && secretHashes.length > 0)
+  if (!method.startsWith('client_secret') && secrets.length > 0)
     report(`${where}.clientSecret is not used by ${method}`)
   if (method === 'private_key_jwt' && given.jwks === undefined)
     report(`${where}.jwks is missing for private_key_jwt`)
@@ -163,7 +163,7 @@ export function clientOf(
     redirectUris: given.redirectUris,
     grantTypes,
     authenticationMethod: method,
-    secretHashes,
+    secrets,
     createdAt: 0,
     refreshPolicy,
     firstParty: given.firstParty,

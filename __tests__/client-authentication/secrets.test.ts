@@ -331,3 +331,26 @@ describe('CAU-031: client ids that are no ids', () => {
       expect(JSON.stringify(event).length).toBeLessThan(1000)
   })
 })
+
+test('a secret is good until its end, and a newer one stays', async () => {
+  const stores = memoryStores({ clock: world.clock })
+  const end = world.clock() + 100
+  await stores.clients.create({
+    id: `dcr_${'e'.repeat(22)}`,
+    origin: 'registered',
+    applicationType: 'web',
+    redirectUris: [],
+    grantTypes: ['client_credentials'],
+    authenticationMethod: 'client_secret_basic',
+    secrets: [{ hash: sha256('the-newer-secret') }, { hash: sha256('the-older-secret'), expiresAt: end }],
+    createdAt: world.clock(),
+  })
+  const other = await startWorld({ clock: world.clock, stores })
+  const status = async (secret: string) =>
+    (await other.token(GRANT, basic(`dcr_${'e'.repeat(22)}`, secret))).status
+  expect([await status('the-newer-secret'), await status('the-older-secret')]).toEqual([200, 200])
+  other.clock.now = end
+  expect([await status('the-newer-secret'), await status('the-older-secret')]).toEqual([200, 401])
+  expect(other.eventsNamed('client.authentication_failed')).toMatchObject([{ reason: 'expired secret' }])
+  await other.close()
+})

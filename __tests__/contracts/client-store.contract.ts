@@ -12,7 +12,7 @@ function aClient(over: Partial<Client> = {}): Client {
     redirectUris: ['https://client.example/cb', 'https://client.example/other'],
     grantTypes: ['authorization_code', 'refresh_token'],
     authenticationMethod: 'private_key_jwt',
-    secretHashes: [aHash(), aHash()],
+    secrets: [{ hash: aHash(), expiresAt: T + 100 }, { hash: aHash() }],
     jwks: { keys: [{ kty: 'OKP', crv: 'Ed25519', x: 'AA', nested: { deep: [1, true, 'x'] } }] },
     refreshPolicy: { issuance: 'rotate', lifetime: 100 },
     firstParty: false,

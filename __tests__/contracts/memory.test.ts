@@ -33,7 +33,7 @@ describe('what only memory has: bounds', () => {
         redirectUris: [],
         grantTypes: [],
         authenticationMethod: 'none',
-        secretHashes: [],
+        secrets: [],
         createdAt: T,
       })
     expect([await create('1'), await create('2'), await create('3')]).toEqual(['created', 'created', 'full'])

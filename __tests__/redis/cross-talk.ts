@@ -27,7 +27,7 @@ export async function provokeCrossTalk(of: { commands: number; lanes: number; fa
       redirectUris: [REDIRECT_URI],
       grantTypes: [],
       authenticationMethod: 'none',
-      secretHashes: [],
+      secrets: [],
       createdAt: 1,
     }
     await until('it is there', () => stores.clients.create(client))

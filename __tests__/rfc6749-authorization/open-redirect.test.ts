@@ -105,7 +105,7 @@ test('AUT-023: dangerous page links that a store was made to hold are not in the
     redirectUris: ['https://l.example/cb'],
     grantTypes: ['authorization_code'],
     authenticationMethod: 'none',
-    secretHashes: [],
+    secrets: [],
     createdAt: 0,
     uri: 'javascript:alert(1)',
     policyUri: 'data:text/html,x',

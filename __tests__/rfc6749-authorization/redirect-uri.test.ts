@@ -209,7 +209,7 @@ describe('what is not proven is never redirected to', () => {
       redirectUris: uris,
       grantTypes: ['authorization_code'],
       authenticationMethod: 'none',
-      secretHashes: [],
+      secrets: [],
       createdAt: 0,
     }
     expect(await stores.clients.create(client)).toBe('created')

@@ -124,7 +124,7 @@ describe('what is registered', () => {
       accessTokenLifetime: 86400,
       tenant: 'x',
       serviceAccount: true,
-      secretHashes: [],
+      secrets: [],
     }
     const { status, body, text } = await world.register({ ...publicClient, ...chosen })
     expect(status).toBe(201)

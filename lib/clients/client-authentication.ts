@@ -2,7 +2,7 @@ import { sameHash, sha256 } from '../protocol/digest.ts'
 import type { Emit } from '../protocol/events.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Clock } from '../protocol/time.ts'
-import type { Client, ReplayStore } from '../stores/ports.ts'
+import type { Client, ClientSecret, ReplayStore } from '../stores/ports.ts'
 import { claimedClientId, problemOfAssertion } from './client-assertion.ts'
 import { type ClientParameters, type PresentedCredentials, readCredentials } from './client-credentials.ts'
 import type { ClientRegistry } from './client-registry.ts'
@@ -17,7 +17,7 @@ export interface ClientAuthenticationOptions {
 
 const MAX_CLIENT_ID = 512
 /** What unknown clients' secrets are compared with, so that they cost what known clients' do. */
-const nobody = sha256('no client has this secret')
+const nobody: ClientSecret = { hash: sha256('no client has this secret') }
 
 /**
  * The reception: tells who the client is, or refuses. Whatever the reason, the refusal reads the same, so nobody can
@@ -37,13 +37,15 @@ export function createClientAuthentication({
   ): Promise<string | undefined> {
     if (presented.method === 'client_secret_basic' || presented.method === 'client_secret_post') {
       const presentedHash = sha256(presented.secret)
-      const matches = (client?.secretHashes.length ? client.secretHashes : [nobody]).map((hash) =>
+      const matching = (client?.secrets.length ? client.secrets : [nobody]).filter(({ hash }) =>
         sameHash(hash, presentedHash),
       )
       if (client === undefined) return 'unknown client'
       if (client.authenticationMethod !== presented.method)
         return `registered for ${client.authenticationMethod}, came with ${presented.method}`
-      return matches.includes(true) ? undefined : 'wrong secret'
+      if (matching.length === 0) return 'wrong secret'
+      const now = clock()
+      return matching.some(({ expiresAt = Infinity }) => now < expiresAt) ? undefined : 'expired secret'
     }
     if (client === undefined) return 'unknown client'
     if (client.authenticationMethod !== presented.method)

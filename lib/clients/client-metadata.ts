@@ -27,7 +27,7 @@ export interface RegistrationPolicy {
 }
 
 /** A registration, judged; the id, the secret and the time are still to come. */
-export type ClientDraft = Omit<Client, 'id' | 'createdAt' | 'secretHashes' | 'origin'>
+export type ClientDraft = Omit<Client, 'id' | 'createdAt' | 'secrets' | 'origin'>
 
 const MAX_REDIRECT_URIS = 20
 const responseTypeOf: Record<string, string> = { authorization_code: 'code' }

@@ -103,7 +103,7 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
       ...draft,
       id: REGISTERED_ID_PREFIX + randomId(parts.random),
       origin: 'registered',
-      secretHashes: secret === undefined ? [] : [sha256(secret)],
+      secrets: secret === undefined ? [] : [{ hash: sha256(secret) }],
       createdAt: parts.clock(),
     }
     const outcome = await parts.registry.register(client)

@@ -14,7 +14,7 @@ import type { ResourceCatalogue } from '../protocol/resource.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
-import type { FamilyQuery, RefreshPolicyOf, Stores } from '../stores/ports.ts'
+import type { Client, FamilyQuery, RefreshPolicyOf, Stores } from '../stores/ports.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
 
 /** A refresh-token family, as lists tell it. */
@@ -34,7 +34,7 @@ export interface GrantSummary {
 export interface ClientSummary {
   readonly clientId: string
   readonly name: string | undefined
-  readonly origin: 'configuration' | 'registered'
+  readonly origin: Client['origin']
   readonly redirectUris: readonly string[]
   readonly grantTypes: readonly string[]
   readonly createdAt: NumericDate

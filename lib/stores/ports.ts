@@ -1,9 +1,17 @@
 import type { Sha256 } from '../protocol/digest.ts'
 import type { NumericDate } from '../protocol/time.ts'
-import type { GrantStore, RefreshPolicy } from './grant-store.ts'
+import type { ClientStore } from './client-store.ts'
+import type { GrantStore } from './grant-store.ts'
 import type { RevocationStore } from './revocation-store.ts'
 import type { RingStore } from './ring-store.ts'
 
+export type {
+  Client,
+  ClientAuthenticationMethod,
+  ClientSecret,
+  ClientStore,
+  RefreshPolicyOf,
+} from './client-store.ts'
 export type {
   CodeOutcome,
   CodeRecord,
@@ -69,61 +77,6 @@ export interface StoreFinding {
   readonly severity: 'unusable' | 'advice'
   /** What is wrong, and what would be right. */
   readonly message: string
-}
-
-// ── clients ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export type ClientAuthenticationMethod =
-  | 'none'
-  | 'client_secret_basic'
-  | 'client_secret_post'
-  | 'private_key_jwt'
-
-/** A client, from the configuration or from registration. */
-export interface Client {
-  readonly id: string
-  /** `registered` clients chose their own names and redirect URIs; nobody vouches for them. */
-  readonly origin: 'configuration' | 'registered'
-  readonly name?: string
-  readonly uri?: string
-  readonly logoUri?: string
-  readonly policyUri?: string
-  readonly tosUri?: string
-  readonly contacts?: readonly string[]
-  readonly softwareId?: string
-  readonly softwareVersion?: string
-  readonly applicationType: 'web' | 'native'
-  readonly redirectUris: readonly string[]
-  readonly grantTypes: readonly string[]
-  readonly authenticationMethod: ClientAuthenticationMethod
-  /** SHA-256 of each valid secret, newest first. */
-  readonly secretHashes: readonly Sha256[]
-  /** Public keys for `private_key_jwt`. */
-  readonly jwks?: { readonly keys: readonly Record<string, unknown>[] }
-  /** The one algorithm of its assertions; absent: any that its keys allow. */
-  readonly assertionAlg?: string
-  /** What a request without `scope` asks for; absent: the resource's default. */
-  readonly defaultScope?: readonly string[]
-  /** Ceiling on what it may ever get; absent: all scopes of the resources. */
-  readonly allowedScope?: readonly string[]
-  readonly refreshPolicy?: RefreshPolicy
-  /** Its own choice whether the session at the identity provider bounds it; absent: the server's. */
-  readonly boundToIdpSession?: boolean
-  readonly accessTokenLifetime?: number
-  /** No consent page: the app vouches for it. */
-  readonly firstParty?: boolean
-  /** Resource identifiers whose tokens it may introspect, as their resource server. */
-  readonly introspects?: readonly string[]
-  readonly createdAt: NumericDate
-}
-
-/** The policy in force for a client: its own, or the server's. */
-export type RefreshPolicyOf = (client: Pick<Client, 'refreshPolicy' | 'boundToIdpSession'>) => RefreshPolicy
-
-export interface ClientStore {
-  create(client: Client): Promise<'created' | 'exists' | 'full'>
-  read(id: string): Promise<Client | undefined>
-  delete(id: string): Promise<'deleted' | 'unknown'>
 }
 
 // ── pending authorization requests, consents, assertion replays ────────────────────────────────────────────────
