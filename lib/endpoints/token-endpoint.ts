@@ -27,6 +27,6 @@ export function tokenEndpoint(aat: Aat, options: TokenEndpointOptions = {}): Rou
       )
     if (!client.grantTypes.includes(name))
       throw new OAuthError('unauthorized_client', 'the client may not use this grant_type')
-    return grantType(client, form, now)
+    return grantType({ client, form, now })
   })
 }

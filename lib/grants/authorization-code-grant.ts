@@ -3,7 +3,7 @@ import { challengeOf, isCodeVerifier } from '../protocol/pkce.ts'
 import { randomId } from '../protocol/random.ts'
 import type { CodeRedemption, CodeRefusal } from '../stores/ports.ts'
 import { about, type GrantType, type GrantTypeOptions, readWanted } from './grant-type.ts'
-import { createGrantIssuance, type TokenRequest } from './issuance.ts'
+import { createGrantIssuance, type GrantRequest } from './issuance.ts'
 
 const unknownCode = 'the code is unknown, expired or used'
 
@@ -35,7 +35,8 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
   const { grants, codes, refreshTokens, revocations, endGrant, random, emit } = options
   const issuance = createGrantIssuance(options)
 
-  return async (client, form) => {
+  return async (asked) => {
+    const { client, form } = asked
     const codeText = form.one('code')
     if (codeText === undefined) throw new OAuthError('invalid_request', 'code is missing')
     const wanted = readWanted(form)
@@ -52,7 +53,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
 
     // Ahead of the commit, so that a refusal consumes nothing. No record here: the store will say what that means.
     const policy = options.refreshPolicyOf(client)
-    const request: TokenRequest = { client, policy, wanted, grantType: 'authorization_code' }
+    const request: GrantRequest = { ...asked, policy, wanted, grantType: 'authorization_code' }
     const needsReading = issuance.needsReading(policy)
     const record = needsReading ? await grants.readCode(code.grantId) : undefined
     const isTheirs =

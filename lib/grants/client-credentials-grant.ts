@@ -1,12 +1,9 @@
-import type { Form } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readNewScope, readResources } from '../protocol/resource.ts'
 import { parseScope } from '../protocol/scope.ts'
-import type { NumericDate } from '../protocol/time.ts'
-import type { Client } from '../stores/ports.ts'
 import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
 import { checkCustomClaims } from '../tokens/mint.ts'
-import { type GrantType, type GrantTypeOptions, reportIssued, type TokenResponse } from './grant-type.ts'
+import { type GrantType, type GrantTypeOptions, reportIssued } from './grant-type.ts'
 
 /**
  * `client_credentials` (RFC 6749 §4.4): a token for the client itself. Its `sub` is `client:` and the client's id
@@ -20,7 +17,7 @@ export function clientCredentialsGrant({
   signer,
   revocations,
 }: GrantTypeOptions): GrantType {
-  return async (client: Client, form: Form, now: NumericDate): Promise<TokenResponse> => {
+  return async ({ client, form, now }) => {
     if (client.authenticationMethod === 'none')
       throw new OAuthError('unauthorized_client', 'client_credentials needs a client that authenticates')
     const [resource, ...more] = readResources(resources, form.resources)

@@ -25,9 +25,17 @@ export interface TokenResponse {
   readonly refresh_token_expires_in?: number
 }
 
-/** A room: one `grant_type`. All refusals come before its one atomic store call; after it, only minting. `now` is from
- * before the client was authenticated. */
-export type GrantType = (client: Client, form: Form, now: NumericDate) => Promise<TokenResponse>
+/** A request at the token endpoint once it is known whose it is. */
+export interface TokenRequest {
+  /** Who asks: authenticated, or public. */
+  readonly client: Client
+  readonly form: Form
+  /** From before the client was authenticated. */
+  readonly now: NumericDate
+}
+
+/** A room: one `grant_type`. All refusals come before its one atomic store call; after it, only minting. */
+export type GrantType = (request: TokenRequest) => Promise<TokenResponse>
 
 /** What an access token is about to be issued for, as the app's hooks see it. */
 export interface TokenContext {

@@ -12,13 +12,13 @@ import {
   type GrantTypeOptions,
   reportIssued,
   type TokenContext,
+  type TokenRequest,
   type TokenResponse,
   type Wanted,
 } from './grant-type.ts'
 
-/** One token request of a user's authorization: who asks for what. */
-export interface TokenRequest {
-  readonly client: Client
+/** A token request of a user's authorization: who asks for what. */
+export interface GrantRequest extends TokenRequest {
   /** In force for the client at this request. */
   readonly policy: RefreshPolicy
   readonly wanted: Wanted
@@ -47,7 +47,7 @@ export function createGrantIssuance({
   /** Asks the app's hooks. @throws OAuthError where the answer is no, or nothing of the scope is left */
   async function consult(
     grant: Grant,
-    { client, policy, wanted, grantType }: TokenRequest,
+    { client, policy, wanted, grantType }: GrantRequest,
   ): Promise<Consulted> {
     // The store refuses what exceeds the grant; the app is not asked about it.
     if (!isWithin(grant, wanted)) return {}
@@ -122,7 +122,7 @@ export function createGrantIssuance({
 
     async issue(
       grant: Grant,
-      { client, policy, wanted, grantType }: TokenRequest,
+      { client, policy, wanted, grantType }: GrantRequest,
       signer: Signer,
       stored: FamilyLimits | undefined,
       refreshToken: RefreshToken | undefined,

@@ -2,7 +2,7 @@ import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
 import { randomId } from '../protocol/random.ts'
 import type { RefreshRefusal, RefreshRequest } from '../stores/ports.ts'
 import { about, type GrantType, type GrantTypeOptions, readWanted } from './grant-type.ts'
-import { createGrantIssuance, type TokenRequest } from './issuance.ts'
+import { createGrantIssuance, type GrantRequest } from './issuance.ts'
 
 const unusable = 'the refresh token is unknown, expired, revoked or spent'
 
@@ -29,7 +29,8 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
   const { grants, refreshTokens, revocations, endGrant, random, emit, refreshGrace } = options
   const issuance = createGrantIssuance(options)
 
-  return async (client, form) => {
+  return async (asked) => {
+    const { client, form } = asked
     const text = form.one('refresh_token')
     if (text === undefined) throw new OAuthError('invalid_request', 'refresh_token is missing')
     const token = refreshTokens.read(text)
@@ -38,7 +39,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
 
     const wanted = readWanted(form)
     const policy = options.refreshPolicyOf(client)
-    const request: TokenRequest = { client, policy, wanted, grantType: 'refresh_token' }
+    const request: GrantRequest = { ...asked, policy, wanted, grantType: 'refresh_token' }
     const needsReading = issuance.needsReading(policy)
 
     // Of a current token a refusal must consume nothing, so the hooks are asked ahead; a retry consumes nothing anyway.
