@@ -122,6 +122,7 @@ const verbs = {
   revocations: 'append',
   ring: 'compareAndSet',
   counters: 'count',
+  accessTokens: 'use',
 } satisfies Record<Exclude<keyof Stores, 'kind' | 'check' | 'announce' | 'close'>, string>
 
 /** What is checked of each option, and the defaults. */

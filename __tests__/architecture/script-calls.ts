@@ -1,4 +1,4 @@
-import { sha256 } from '../../lib/protocol/digest.ts'
+import { sha256, tokenHash } from '../../lib/protocol/digest.ts'
 import { redisStores } from '../../lib/redis.ts'
 import type { Client, PendingRequest } from '../../lib/stores/ports.ts'
 import { writeGrant } from '../../lib/stores/redis/family-record.ts'
@@ -83,7 +83,7 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
   for (const text of HOSTILE) {
     const code = aCode()
     const grant = { ...code.grant, clientId: text, subject: text, idpSession: { issuer: text, sid: text } }
-    const { grants, clients, requests, consents, replays, revocations, ring, counters } = stores
+    const { grants, clients, requests, consents, replays, revocations, ring, counters, accessTokens } = stores
     // The answers are none that a verb could use; here only the questions matter.
     await Promise.allSettled([
       grants.issueCode({ ...code, grant, refreshLifetime: 100 }),
@@ -124,6 +124,11 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
       ring.read(),
       ring.compareAndSet({ revision: 0, tip: '' }, { issuer: text, keys: [] }),
       counters.count(sha256(text), 60),
+      accessTokens.save(tokenHash(text), text, T),
+      accessTokens.read(tokenHash(text)),
+      accessTokens.delete(tokenHash(text)),
+      accessTokens.use(tokenHash(text), 1, T),
+      accessTokens.uses(tokenHash(text)),
       stores.check?.(),
       stores.announce?.({ id: text, settings: sha256(text) }),
     ])

@@ -1,4 +1,5 @@
 import { describe } from '@jest/globals'
+import { accessTokenStoreContract } from './access-token-store.contract.ts'
 import { clientStoreContract } from './client-store.contract.ts'
 import { consentStoreContract } from './consent-store.contract.ts'
 import type { StoresFactory } from './contract.ts'
@@ -20,5 +21,6 @@ export function everyContract(make: StoresFactory): void {
   describe('replays', () => replayStoreContract(make))
   describe('revocations', () => revocationStoreContract(make))
   describe('the ring', () => ringStoreContract(make))
+  describe('access tokens', () => accessTokenStoreContract(make))
   describe('counters', () => counterStoreContract(make))
 }

@@ -26,13 +26,26 @@ test('the README tells of every kind of key', () => {
     keys.consents('x'),
     keys.claim('x'),
     keys.counter('x'),
+    keys.accessToken('x'),
+    keys.uses('x'),
     keys.ring,
     ...Object.values(keys.log),
     keys.instances,
     keys.probe,
   ]
   const others = ['code', 'family', 'list', 'client', 'deletion', 'request', 'taken', 'consents']
-  const more = ['consentField', 'claim', 'counter', 'ring', 'log', 'hints', 'instances', 'probe']
+  const more = [
+    'consentField',
+    'claim',
+    'counter',
+    'ring',
+    'log',
+    'hints',
+    'instances',
+    'probe',
+    'accessToken',
+    'uses',
+  ]
   expect(Object.keys(keys).sort()).toEqual([...others, ...more].sort())
   const [, table = ''] = readme.split('### What is in it')
   const [section = ''] = table.split('\n### ')

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
-import { sha256 } from '../../lib/protocol/digest.ts'
+import { sha256, tokenHash } from '../../lib/protocol/digest.ts'
 import type { Client, GrantStore, PendingRequest, RefreshPolicy } from '../../lib/stores/ports.ts'
 import { HOSTILE } from '../architecture/script-calls.ts'
 import { aCode, aHash, anId, aToken, redemptionOf } from '../contracts/contract.ts'
@@ -73,7 +73,7 @@ async function lives(place: Place): Promise<Map<string, number[]>> {
 
 /** Everything that every kind of record is made of. */
 async function writeAll({ stores }: Place, text = 'a'): Promise<void> {
-  const { grants, clients, requests, consents, replays, revocations, ring, counters } = stores
+  const { grants, clients, requests, consents, replays, revocations, ring, counters, accessTokens } = stores
   const idpSession = { issuer: text, sid: text }
   const family = await openTypical(grants, ROTATE, { clientId: text, subject: text, idpSession })
   await family.rotate()
@@ -86,6 +86,8 @@ async function writeAll({ stores }: Place, text = 'a'): Promise<void> {
   await replays.claim(sha256(text), now() + 90)
   await revocations.append({ kind: 'jti', id: text, until: now() + 300 })
   await counters.count(sha256(text), 60)
+  await accessTokens.save(tokenHash(text), JSON.stringify({ sub: text }), now() + 300)
+  await accessTokens.use(tokenHash(text), 2, now() + 400)
   await stores.announce?.({ id: anId(), settings: sha256(text) })
   await ring.compareAndSet({ revision: 0, tip: '' }, { issuer: 'https://issuer.example', keys: [] })
 }
@@ -134,7 +136,21 @@ test('every record ends when it should; what never ends are ring, log and client
   await writeAll(place)
   const found = await lives(place)
   const expected: Record<string, number | 'never'> = {
-    ...{ f: 1000, c: 660, s: 2000, k: 2000, i: 60, r: 600, t: 10, x: 10, u: 5000, j: 90, n: 60 },
+    ...{
+      f: 1000,
+      c: 660,
+      s: 2000,
+      k: 2000,
+      i: 60,
+      r: 600,
+      t: 10,
+      x: 10,
+      u: 5000,
+      j: 90,
+      n: 60,
+      a: 300,
+      v: 400,
+    },
     ...{ d: 'never', ring: 'never', log: 'never' },
   }
   // Instances and families of a session have the same letter, in slots of their own.

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { sha256 } from '../../lib/protocol/digest.ts'
+import { sha256, tokenHash } from '../../lib/protocol/digest.ts'
 import type { Client, KeyRecord } from '../../lib/stores/ports.ts'
 import type { ProxiedCommand } from '../support/fault-proxy.ts'
 import {
@@ -156,6 +156,15 @@ describeEach('count', async (action) => {
   expect((await stores.counters.count(sha256('key'), 60)).count).toBe(1)
   await hit
   expect((await stores.counters.count(sha256('key'), 60)).count).toBe(2)
+})
+
+describeEach('use-token', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const use = () => stores.accessTokens.use(tokenHash('jti'), 2, now() + 60)
+  const hit = twice(world, 'use-token', action)
+  expect(await use()).toBe('used')
+  await hit
+  expect([await use(), await use()]).toEqual(['used', 'exhausted'])
 })
 
 test('a retry whose second run comes when its grace is over is a retry all the same, not a theft', async () => {

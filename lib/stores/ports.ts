@@ -1,10 +1,12 @@
 import type { Sha256 } from '../protocol/digest.ts'
 import type { NumericDate } from '../protocol/time.ts'
+import type { AccessTokenStore } from './access-token-store.ts'
 import type { ClientStore } from './client-store.ts'
 import type { GrantStore } from './grant-store.ts'
 import type { RevocationStore } from './revocation-store.ts'
 import type { RingStore } from './ring-store.ts'
 
+export type { AccessTokenStore } from './access-token-store.ts'
 export type {
   Client,
   ClientAuthenticationMethod,
@@ -56,6 +58,7 @@ export interface Stores {
   readonly revocations: RevocationStore
   readonly ring: RingStore
   readonly counters: CounterStore
+  readonly accessTokens: AccessTokenStore
   /** Looks at the store itself: can it be reached, is it set up as it must be? Absent: nothing to look at. */
   check?(): Promise<readonly StoreFinding[]>
   /** Says that this instance is there and how it is set up; tells of all that were lately. Absent: there are no others. */

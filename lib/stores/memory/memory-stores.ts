@@ -1,6 +1,7 @@
 import { callback, optional, readOptions, whole } from '../../protocol/options.ts'
 import { type Clock, systemClock } from '../../protocol/time.ts'
 import type { Stores } from '../ports.ts'
+import { memoryAccessTokens } from './access-tokens.ts'
 import { memoryClients } from './clients.ts'
 import { memoryConsents } from './consents.ts'
 import { memoryCounters } from './counters.ts'
@@ -37,5 +38,6 @@ export function memoryStores(options: MemoryStoresOptions = {}): Stores {
     revocations: memoryRevocations(clock),
     ring: memoryRing(),
     counters: memoryCounters(clock, maxEntries),
+    accessTokens: memoryAccessTokens(clock, maxEntries),
   }
 }

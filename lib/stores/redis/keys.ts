@@ -24,6 +24,8 @@ export function keysOf(prefix: string) {
     consents: (subject: string) => `${prefix}{${hashed(subject)}}:u`,
     consentField: hashed,
     claim: (key: string) => `${prefix}{${key}}:j`,
+    accessToken: (hash: string) => `${prefix}{${hash}}:a`,
+    uses: (key: string) => `${prefix}{${key}}:v`,
     counter: (key: string) => `${prefix}{${key}}:n`,
     ring: `${prefix}{ring}:r`,
     log: { entries: `${prefix}{log}:e`, ends: `${prefix}{log}:u`, place: `${prefix}{log}:r` },

@@ -2,6 +2,7 @@ import { ConfigurationError, callback, optional, readOptions, text, whole } from
 import { systemRandom } from '../../protocol/random.ts'
 import { type Clock, systemMonotonic } from '../../protocol/time.ts'
 import type { Stores } from '../ports.ts'
+import { redisAccessTokens } from './access-tokens.ts'
 import { checkRedis } from './check.ts'
 import { redisClients } from './clients.ts'
 import { duplicate, prefixOf, type RedisClient } from './connection.ts'
@@ -94,6 +95,7 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
     revocations: redisRevocations(runner, keys, hints, systemRandom),
     ring: redisRing(runner, keys, systemRandom),
     counters: redisCounters(runner, keys, systemRandom),
+    accessTokens: redisAccessTokens(runner, keys, systemRandom),
     check: () =>
       checkRedis({
         client: connection,
