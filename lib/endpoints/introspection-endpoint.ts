@@ -1,9 +1,11 @@
 import type { Router } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
+import { sendText, setNoStore } from '../http/headers.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { isOver, limitsOf } from '../stores/family-limits.ts'
 import type { Client } from '../stores/ports.ts'
+import { INTROSPECTION_JWT, signIntrospection } from '../tokens/introspection-response.ts'
 import { clientEndpoint } from './client-endpoint.ts'
 import { readOwnAccessToken } from './read-token.ts'
 
@@ -17,7 +19,8 @@ const inactive = { active: false }
 /**
  * The introspection endpoint (RFC 7662), for confidential clients. A caller learns of a token that is for a resource it
  * serves (`introspects` in its configuration) or that was issued to itself; of anything else just `{"active":false}`, byte
- * for byte the same whatever the reason. Introspecting changes nothing.
+ * for byte the same whatever the reason. Introspecting changes nothing. A caller that accepts
+ * `application/token-introspection+jwt` gets the answer as a JWT that is signed for it alone (RFC 9701).
  */
 export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOptions = {}): Router {
   const parts = partsOf(aat, 'introspectionEndpoint')
@@ -79,6 +82,13 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
     })
     if (answer === inactive) await attempt.fail()
     else await attempt.forgive()
-    return answer
+    if (req.accepts('application/json', INTROSPECTION_JWT) !== INTROSPECTION_JWT) return answer
+    const jwt = await signIntrospection(
+      { issuer: parts.issuer, audience: caller.id, now: parts.clock(), introspection: answer },
+      await parts.keyRing.signer(),
+    )
+    setNoStore(res)
+    sendText(res, 200, jwt, INTROSPECTION_JWT)
+    return undefined
   })
 }

@@ -42,7 +42,20 @@ export function wellKnown(aat: Aat): RequestHandler {
       : next()
 }
 
-function serverMetadataOf({ issuer, endpoints, mounted, grantTypes, resources }: AatParts): Document {
+/** Those of the keys that verifiers find (RFC 9701 §7); not said while there is none. */
+function signingAlgs(keyRing: AatParts['keyRing']): string[] | undefined {
+  const algs = new Set(keyRing.jwks().keys.map(({ alg }) => String(alg)))
+  return algs.size === 0 ? undefined : [...algs]
+}
+
+function serverMetadataOf({
+  issuer,
+  endpoints,
+  mounted,
+  grantTypes,
+  resources,
+  keyRing,
+}: AatParts): Document {
   const endpoint = (name: EndpointName) => (mounted.has(name) ? endpoints[name] : undefined)
   const hasUsers = mounted.has('authorization')
   const confidential = authenticationMethods.filter((method) => method !== 'none')
@@ -69,6 +82,9 @@ function serverMetadataOf({ issuer, endpoints, mounted, grantTypes, resources }:
     introspection_endpoint_auth_methods_supported: mounted.has('introspection') ? confidential : undefined,
     introspection_endpoint_auth_signing_alg_values_supported: mounted.has('introspection')
       ? assertionAlgorithms
+      : undefined,
+    introspection_signing_alg_values_supported: mounted.has('introspection')
+      ? signingAlgs(keyRing)
       : undefined,
     code_challenge_methods_supported: hasUsers ? ['S256'] : undefined,
     authorization_response_iss_parameter_supported: hasUsers ? true : undefined,

@@ -8,7 +8,11 @@ export function setNoStore(res: Response): void {
 
 /** Sends JSON in one write: no ETag, no conditional answer, never sniffed as something else. */
 export function sendJson(res: Response, status: number, body: unknown, type = 'application/json'): void {
-  const text = JSON.stringify(body)
+  sendText(res, status, JSON.stringify(body), type)
+}
+
+/** Sends a text in one write. */
+export function sendText(res: Response, status: number, text: string, type: string): void {
   res.statusCode = status
   res.setHeader('Content-Type', type)
   res.setHeader('Content-Length', Buffer.byteLength(text))

@@ -77,13 +77,16 @@ export interface Signer {
 }
 
 /** Signs claims as an AAT: header exactly `alg`, `typ`, `kid`. */
-export async function signAccessToken(
+export function signAccessToken(
   claims: AatClaims & Record<string, unknown>,
   signer: Signer,
 ): Promise<string> {
-  const header = Buffer.from(
-    JSON.stringify({ alg: signer.alg, typ: ACCESS_TOKEN_TYPE, kid: signer.kid }),
-  ).toString('base64url')
+  return signJwt(ACCESS_TOKEN_TYPE, claims, signer)
+}
+
+/** A compact JWS whose header is exactly `alg`, `typ`, `kid`. The type is what tells one kind of JWT from another. */
+export async function signJwt(typ: string, claims: object, signer: Signer): Promise<string> {
+  const header = Buffer.from(JSON.stringify({ alg: signer.alg, typ, kid: signer.kid })).toString('base64url')
   const signingInput = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
   const signature = await signWith(signer.alg, signer.privateKey, Buffer.from(signingInput))
   return `${signingInput}.${signature.toString('base64url')}`
