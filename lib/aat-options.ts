@@ -21,6 +21,7 @@ import { type ResourceOptions, resourcesOption } from './protocol/resource-optio
 import { problemOfPublishedUrl } from './protocol/resource-uri.ts'
 import { type Clock, type Every, systemClock, systemEvery, systemMonotonic } from './protocol/time.ts'
 import { type RefreshTokenOptions, refreshTokenShape } from './refresh-policy.ts'
+import { type RegistrationOptions, registrationShape } from './registration-options.ts'
 import type { Stores } from './stores/ports.ts'
 
 export interface KeyOptions {
@@ -61,6 +62,8 @@ export interface AatOptions {
     /** Allows `keep` for clients without a secret, against RFC 9700 §2.2.2. */
     dangerouslyKeepForPublicClients?: boolean
   }
+  /** What clients may have that the configuration does not know. */
+  registration?: RegistrationOptions | undefined
   /** Sessions at the identity provider where users sign in. */
   idpSessions?: IdpSessionOptions | undefined
   /** Seconds that an authorization code lives (default 60, 1 to 600). */
@@ -159,6 +162,7 @@ export const aatOptionsShape = {
       dangerouslyKeepForPublicClients: false,
     },
   ),
+  registration: registrationShape,
   idpSessions: idpSessionsShape,
   codeLifetime: optional(seconds(1, 600), 60),
   authorizationLifetime: optional(seconds(30, 3600), 600),

@@ -1,5 +1,6 @@
 import { aatOptionsShape, type CheckedOptions, type ProductionDanger } from './aat-options.ts'
 import { clientOf } from './client-options.ts'
+import type { Registrations } from './clients/registrations.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
 import { type RingTimes, violatedInequalities } from './keys/schedule.ts'
@@ -13,6 +14,7 @@ import type { ResourceCatalogue } from './protocol/resource.ts'
 import { catalogueOf } from './protocol/resource-options.ts'
 import type { Clock, Every } from './protocol/time.ts'
 import { type RefreshSettings, refreshPolicies, settingsOf } from './refresh-policy.ts'
+import { policiesOf } from './registration-options.ts'
 import { memoryStores } from './stores/memory/memory-stores.ts'
 import type { Client, RefreshPolicyOf, Stores } from './stores/ports.ts'
 import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
@@ -28,9 +30,9 @@ export interface Configuration {
   readonly refreshPolicyOf: RefreshPolicyOf
   /** What clients have that registered without a choice of their own. */
   readonly refreshSettings: RefreshSettings
+  readonly registrationPolicies: Registrations['policies']
   readonly idpSessions: CheckedOptions['idpSessions']
   readonly refreshGrace: number
-  readonly keepsForPublicClients: boolean
   readonly codeLifetime: number
   readonly authorizationLifetime: number
   readonly consentLifetime: number
@@ -87,6 +89,17 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
   if (new Set(clients.map(({ id }) => id)).size !== clients.length)
     report('clients must not have the same clientId twice')
 
+  const registrationPolicies = policiesOf(
+    options.registration,
+    {
+      resources,
+      refreshSettings,
+      privateUseSchemes: options.privateUseSchemes,
+      keepsForPublicClients: refreshTokens.dangerouslyKeepForPublicClients,
+    },
+    report,
+  )
+
   const { alg, rsaBits, ...times } = keys
   const ringTimes: RingTimes = {
     ...times,
@@ -126,9 +139,9 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     clients,
     refreshPolicyOf: refreshPolicies(refreshSettings),
     refreshSettings,
+    registrationPolicies,
     idpSessions: options.idpSessions,
     refreshGrace: refreshTokens.grace,
-    keepsForPublicClients: refreshTokens.dangerouslyKeepForPublicClients,
     codeLifetime: options.codeLifetime,
     authorizationLifetime: options.authorizationLifetime,
     consentLifetime: options.consentLifetime,
@@ -155,6 +168,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     longestRefresh: Math.max(
       refreshSettings.lifetime,
       ...clients.map((client) => client.refreshPolicy?.lifetime ?? 0),
+      ...[...registrationPolicies.values()].map((policy) => policy.longestRefreshToken),
     ),
     revocationStaleAfter: options.revocationStaleAfter,
     fingerprint: fingerprintOf(options),
@@ -181,6 +195,7 @@ function fingerprintOf(options: CheckedOptions): Sha256 {
       keys,
       clockTolerance,
       longest,
+      options.registration.policies,
     ]),
   )
 }

@@ -5,6 +5,7 @@ import { createIdpSessions } from './authorization/idp-sessions.ts'
 import { createPendingRequests } from './authorization/pending-requests.ts'
 import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
+import { createRegistrations } from './clients/registrations.ts'
 import { readConfiguration } from './configuration.ts'
 import { authorizationCodeGrant } from './grants/authorization-code-grant.ts'
 import { clientCredentialsGrant } from './grants/client-credentials-grant.ts'
@@ -65,9 +66,11 @@ export function createAat(options: AatOptions): Aat {
     staleAfter: configuration.revocationStaleAfter,
   })
   const endGrant = createEndGrant(stores.grants, revocations)
+  const registrations = createRegistrations(configuration.registrationPolicies, clock)
   const registry = createClientRegistry({
     configured: configuration.clients,
     store: stores.clients,
+    inForce: registrations.inForce,
     emit,
     monotonic,
   })
@@ -185,6 +188,7 @@ export function createAat(options: AatOptions): Aat {
     revocations,
     endGrant,
     registry,
+    registrations,
     authenticateClient: createClientAuthentication({
       registry,
       replays: stores.replays,
@@ -227,11 +231,9 @@ export function createAat(options: AatOptions): Aat {
     refreshPolicyOf,
     idpSessions,
     longestIdpSession,
-    keepsForPublicClients: configuration.keepsForPublicClients,
     clockTolerance: configuration.clockTolerance,
     longestAccessToken,
     corsOrigins: configuration.corsOrigins,
-    privateUseSchemes: configuration.privateUseSchemes,
   })
   return aat
 }

@@ -71,11 +71,8 @@ export function policyOf(settings: RefreshSettings): RefreshPolicy {
   }
 }
 
-/** The policy in force for a client: its own, or the server's, bound to the session where its registration says so. */
+/** The policy in force for a client: its own, by the configuration or by its registration; else the server's. */
 export function refreshPolicies(settings: RefreshSettings): RefreshPolicyOf {
   const server = policyOf(settings)
-  const bound = policyOf({ ...settings, boundToIdpSession: true })
-  const free = policyOf({ ...settings, boundToIdpSession: false })
-  return ({ refreshPolicy, boundToIdpSession }) =>
-    refreshPolicy ?? (boundToIdpSession === undefined ? server : boundToIdpSession ? bound : free)
+  return ({ refreshPolicy }) => refreshPolicy ?? server
 }

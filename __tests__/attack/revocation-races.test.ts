@@ -9,8 +9,8 @@ test('a client that is deleted while its client_credentials request waits for th
   const reached = new Promise<void>((resolve) => (inHook = resolve))
   const wait = new Promise<void>((resolve) => (goOn = resolve))
   const world = await startWorld({
-    dcr: { grantTypes: ['client_credentials'] },
     aat: {
+      registration: { policies: { default: { grantTypes: ['client_credentials'] } } },
       async claims() {
         inHook()
         await wait

@@ -20,8 +20,8 @@ afterEach(async () => {
 })
 
 async function start(place: Site, stores: Stores = place.stores): Promise<Instance> {
-  const dcr = { grantTypes: ['client_credentials'] }
-  const instance = await startInstance(place, {}, { stores, dcr } as never)
+  const registration = { policies: { default: { grantTypes: ['client_credentials' as const] } } }
+  const instance = await startInstance(place, { registration }, { stores } as never)
   open.push(instance)
   return instance
 }
@@ -177,6 +177,7 @@ describe('the registry itself', () => {
     const reads: string[] = []
     const registry = createClientRegistry({
       configured: [],
+      inForce: (client) => client,
       emit: () => true,
       monotonic: manualClock(0),
       store: {

@@ -87,7 +87,7 @@ describe('unknown options', () => {
       [() => tokenEndpoint(aat, { rateLimit: { windowSecs: 1 } } as never), 'windowSeconds'],
       [() => revocationEndpoint(aat, { ratelimit: false } as never), 'rateLimit'],
       [() => introspectionEndpoint(aat, { ratelimit: false } as never), 'rateLimit'],
-      [() => dcrEndpoint(aat, { allow: 'anyone', scope: ['a'] } as never), 'scopes'],
+      [() => dcrEndpoint(aat, { allow: 'anyone', polcy: 'default' } as never), 'policy'],
       [() => authorizeEndpoint(aat, { ...user, signinUrl: '/x' } as never), 'signInUrl'],
       [() => requireAat(aat, { scopes: 'a' } as never), 'scope'],
       [() => remoteIssuer(issuer, { resources: good().resources, jwksUrl: api } as never), 'jwksUri'],
@@ -455,7 +455,7 @@ describe('HTP-026: wrong types throw a TypeError while the app is built', () => 
         () => memoryStores({ clock: value } as never),
         () => memoryStores({ maxEntries: value === 1 ? 0 : value } as never),
         () => dcrEndpoint(aat, { allow: value } as never),
-        () => dcrEndpoint(aat, { allow: 'anyone', scopes: Array.isArray(value) ? [5] : value } as never),
+        () => dcrEndpoint(aat, { allow: 'anyone', policy: value } as never),
         () => authorizeEndpoint(aat, { ...user, resolveUser: value } as never),
         () => authorizeEndpoint(aat, { ...user, signInUrl: value === 'x' ? '' : value } as never),
         () => authorizeEndpoint(aat, { ...user, renderConsent: value } as never),
@@ -476,7 +476,7 @@ describe('HTP-026: wrong types throw a TypeError while the app is built', () => 
     expect(() => dcrEndpoint(aat, undefined as never)).toThrow(ConfigurationError)
     expect(() => authorizeEndpoint(aat, undefined as never)).toThrow(ConfigurationError)
     expect(() => requireAat(aat, { resource: 'https://other.example' })).toThrow(ConfigurationError)
-    expect(() => dcrEndpoint(aat, { allow: 'anyone', scopes: ['nope'] })).toThrow(ConfigurationError)
+    expect(() => dcrEndpoint(aat, { allow: 'anyone', policy: 'nope' })).toThrow(ConfigurationError)
     expect(() => getAat({} as never)).toThrow(/requireAat did not run/)
     for (const target of [
       undefined,

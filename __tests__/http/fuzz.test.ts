@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import { readCredentials } from '../../lib/clients/client-credentials.ts'
 import { readClientMetadata } from '../../lib/clients/client-metadata.ts'
+import type { RegistrationPolicy } from '../../lib/clients/registration-policy.ts'
+import { readConfiguration } from '../../lib/configuration.ts'
 import { displayText } from '../../lib/http/pages/html.ts'
 import { parseParameters } from '../../lib/protocol/form.ts'
 import { judgeRedirectUri, matchesRedirectUri } from '../../lib/protocol/redirect-uri.ts'
@@ -296,12 +298,11 @@ describe('HTP-020: 100 KB of repeated characters cost every parser next to nothi
     '\u200b',
     'é',
   ].map((text) => text.repeat(Math.ceil(100_000 / text.length)))
-  const policy = {
-    grantTypes: ['authorization_code'],
-    scopes: ['a'],
-    privateUseSchemes: [],
-    mustUseIdpSessionExpiry: false,
-  }
+  const { registrationPolicies } = readConfiguration({
+    issuer: 'http://127.0.0.1',
+    resources: { 'http://127.0.0.1/api': { scopes: ['a'] } },
+  })
+  const policy = registrationPolicies.get('default') as RegistrationPolicy
   const client = { redirect_uris: ['https://a.example/cb'], token_endpoint_auth_method: 'none' }
   const parsers: Record<string, (text: string) => unknown> = {
     form: parseParameters,

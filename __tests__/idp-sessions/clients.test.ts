@@ -91,7 +91,7 @@ describe('use_idp_session_expiry of a registration', () => {
 
   test('mayOutliveIdpSession: then a client may say false', () =>
     withWorld(
-      bound(),
+      bound({}, { registration: { policies: { default: { mayOutliveIdpSession: true } } } }),
       async (world) => {
         signedIn(world, sessionOf(world, 'one', 400))
         const lives = async (metadata: Record<string, unknown>) => (await registered(world, metadata)).lives
@@ -102,7 +102,6 @@ describe('use_idp_session_expiry of a registration', () => {
         expect(await lives({ use_idp_session_expiry: true })).toBe(400)
         expect(await lives({})).toBe(400)
       },
-      { dcr: { mayOutliveIdpSession: true } },
     ))
 
   const wrong: unknown[] = ['true', 'false', '', 1, 0, null, {}, [], [true], { value: true }, 'yes']

@@ -406,7 +406,9 @@ describe('other metadata', () => {
   })
 
   test('DCR-035: client_credentials where the configuration gives it, and only to clients that authenticate', async () => {
-    const open = await startWorld({ dcr: { grantTypes: ['client_credentials'], scopes: ['a'] } })
+    const open = await startWorld({
+      aat: { registration: { policies: { default: { grantTypes: ['client_credentials'], scopes: ['a'] } } } },
+    })
     try {
       const machine = await open.register({ grant_types: ['client_credentials'] })
       expect([machine.status, machine.body.redirect_uris, machine.body.response_types]).toEqual([201, [], []])
@@ -431,7 +433,7 @@ describe('other metadata', () => {
   })
 
   test('DCR-038: scope beyond the policy is left out and cannot be had', async () => {
-    const narrow = await startWorld({ dcr: { scopes: ['a'] } })
+    const narrow = await startWorld({ aat: { registration: { policies: { default: { scopes: ['a'] } } } } })
     try {
       const { body } = await narrow.register({ ...publicClient, scope: 'a b admin' })
       expect(body.scope).toBe('a')

@@ -1,6 +1,5 @@
 import { isObject } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
-import { judgeRedirectUri } from '../protocol/redirect-uri.ts'
 import { parseScope } from '../protocol/scope.ts'
 import type { Client, ClientAuthenticationMethod } from '../stores/ports.ts'
 import { assertionAlgorithms } from './client-assertion.ts'
@@ -14,22 +13,13 @@ import {
   readContacts,
   refusal,
 } from './metadata-members.ts'
-
-/** What the server lets registered clients have. */
-export interface RegistrationPolicy {
-  /** Grant types that a registration may ask for; others are left out of what is registered. */
-  readonly grantTypes: readonly string[]
-  /** Scopes that a registered client may ever get; others are left out. */
-  readonly scopes: readonly string[]
-  readonly privateUseSchemes: readonly string[]
-  /** The server binds to sessions at the identity provider, and registered clients may not choose otherwise. */
-  readonly mustUseIdpSessionExpiry: boolean
-}
+import { readRedirectUris } from './redirect-uris.ts'
+import { isKeptUnguarded, type RegistrationPolicy } from './registration-policy.ts'
+import { readTokenWishes, tokenWishesOf } from './token-wishes.ts'
 
 /** A registration, judged; the id, the secret and the time are still to come. */
 export type ClientDraft = Omit<Client, 'id' | 'createdAt' | 'secrets' | 'origin'>
 
-const MAX_REDIRECT_URIS = 20
 const responseTypeOf: Record<string, string> = { authorization_code: 'code' }
 
 /**
@@ -51,16 +41,21 @@ export function readClientMetadata(
   const keys = readKeys(metadata, method)
   const scope = readScope(metadata.scope, policy)
   const contacts = readContacts(metadata.contacts)
-  const boundToIdpSession = readIdpSessionExpiry(metadata.use_idp_session_expiry, policy)
+  const wishes = readTokenWishes(metadata, policy)
+  if (isKeptUnguarded({ ...wishes, grantTypes, authenticationMethod: method }, policy)) {
+    throw refusal(
+      'refresh tokens that are kept and do not rotate are for clients that authenticate (RFC 9700 section 2.2.2)',
+    )
+  }
   return {
     applicationType: redirects.applicationType,
     redirectUris: redirects.uris,
     grantTypes,
     authenticationMethod: method,
-    allowedScope: policy.scopes,
+    policy: policy.name,
     ...(scope !== undefined && { defaultScope: scope }),
     ...keys,
-    ...(boundToIdpSession !== undefined && { boundToIdpSession }),
+    ...wishes,
     ...(contacts !== undefined && { contacts }),
     ...optionalText('name', metadata.client_name, 'client_name', MAX_NAME),
     ...optionalText('softwareId', metadata.software_id, 'software_id', MAX_NAME),
@@ -93,7 +88,7 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     token_endpoint_auth_method: client.authenticationMethod,
     token_endpoint_auth_signing_alg: client.assertionAlg,
     jwks: client.jwks,
-    use_idp_session_expiry: client.boundToIdpSession,
+    ...tokenWishesOf(client),
     scope: (client.defaultScope ?? client.allowedScope)?.join(' '),
   })
 }
@@ -126,47 +121,6 @@ function readResponseTypes(value: unknown, grantTypes: readonly string[]): void 
     if (needed !== undefined && !value.includes(needed))
       throw refusal(`grant type ${grantType} needs response type ${needed} (RFC 7591 section 2.1)`)
   }
-}
-
-function readRedirectUris(
-  metadata: Record<string, unknown>,
-  grantTypes: readonly string[],
-  method: ClientAuthenticationMethod,
-  policy: RegistrationPolicy,
-): { uris: string[]; applicationType: 'web' | 'native' } {
-  const { redirect_uris: uris, application_type: declared } = metadata
-  if (declared !== undefined && declared !== 'web' && declared !== 'native')
-    throw refusal('application_type must be web or native')
-  if (uris === undefined || (Array.isArray(uris) && uris.length === 0)) {
-    if (grantTypes.includes('authorization_code'))
-      throw new OAuthError('invalid_redirect_uri', 'redirect_uris is required for authorization_code')
-    return { uris: [], applicationType: declared ?? 'web' }
-  }
-  if (!isTextList(uris, MAX_REDIRECT_URIS))
-    throw new OAuthError(
-      'invalid_redirect_uri',
-      `redirect_uris must be an array of at most ${MAX_REDIRECT_URIS} strings`,
-    )
-  const kinds = uris.map((uri, index) => {
-    const judged = judgeRedirectUri(uri, policy)
-    if ('problem' in judged)
-      throw new OAuthError('invalid_redirect_uri', `redirect_uris[${index}] ${judged.problem}`)
-    return judged.kind
-  })
-  // Clients of people's own machines often leave application_type out; one whose redirects all stay there is native.
-  const applicationType =
-    declared ??
-    (kinds.every((kind) => kind !== 'https') || (method === 'none' && kinds.some((kind) => kind !== 'https'))
-      ? 'native'
-      : 'web')
-  const foreign = kinds.findIndex((kind) => kind !== 'https')
-  if (applicationType === 'web' && foreign >= 0) {
-    throw new OAuthError(
-      'invalid_redirect_uri',
-      `redirect_uris[${foreign}] is for a native application, but application_type is web`,
-    )
-  }
-  return { uris: [...new Set(uris)], applicationType }
 }
 
 function readKeys(
@@ -204,13 +158,6 @@ function readScope(value: unknown, policy: RegistrationPolicy): string[] | undef
   }
   const allowed = wanted.filter((scope) => policy.scopes.includes(scope))
   return allowed.length === 0 ? undefined : allowed
-}
-
-/** Just true or false: anything else is a client that believes something about its tokens that is not so. */
-function readIdpSessionExpiry(value: unknown, policy: RegistrationPolicy): boolean | undefined {
-  if (value === undefined) return undefined
-  if (typeof value !== 'boolean') throw refusal('use_idp_session_expiry must be true or false')
-  return value || policy.mustUseIdpSessionExpiry
 }
 
 function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {

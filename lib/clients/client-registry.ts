@@ -10,6 +10,8 @@ const MAX_REMEMBERED = 10_000
 export interface ClientRegistryOptions {
   readonly configured: readonly Client[]
   readonly store: ClientStore
+  /** What today's policy leaves of a client that chose for itself; `undefined`: nothing. */
+  readonly inForce: (client: Client) => Client | undefined
   readonly emit: Emit
   readonly monotonic: Clock
 }
@@ -18,7 +20,7 @@ export interface ClientRegistryOptions {
  * Finds clients: those of the configuration, then the registered ones. A registered client's record is remembered for a
  * minute, for longer while the store cannot answer, and forgotten when the revocation log says that something happened to it.
  */
-export function createClientRegistry({ configured, store, emit, monotonic }: ClientRegistryOptions) {
+export function createClientRegistry({ configured, store, inForce, emit, monotonic }: ClientRegistryOptions) {
   const fromConfiguration = new Map(configured.map((client) => [client.id, client]))
   const remembered = new Map<string, { readonly client: Client; readonly readAt: number }>()
   const reading = new Map<string, Promise<Client | undefined>>()
@@ -68,7 +70,10 @@ export function createClientRegistry({ configured, store, emit, monotonic }: Cli
 
   return {
     async find(id: string): Promise<Client | undefined> {
-      return fromConfiguration.get(id) ?? (isRegisteredId(id) ? findRegistered(id) : undefined)
+      const configuredClient = fromConfiguration.get(id)
+      if (configuredClient !== undefined || !isRegisteredId(id)) return configuredClient
+      const client = await findRegistered(id)
+      return client && inForce(client)
     },
 
     /** Keeps a new client. */

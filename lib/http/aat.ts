@@ -4,6 +4,7 @@ import type { IdpSessions } from '../authorization/idp-sessions.ts'
 import type { PendingRequests } from '../authorization/pending-requests.ts'
 import type { AuthenticateClient } from '../clients/client-authentication.ts'
 import type { ClientRegistry } from '../clients/client-registry.ts'
+import type { Registrations } from '../clients/registrations.ts'
 import type { GrantType } from '../grants/grant-type.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import type { KeyStatus } from '../keys/ring-status.ts'
@@ -157,6 +158,7 @@ export interface AatParts {
   readonly revocations: RevocationLog
   readonly endGrant: EndGrant
   readonly registry: ClientRegistry
+  readonly registrations: Registrations
   readonly authenticateClient: AuthenticateClient
   readonly authorizationRules: AuthorizationRules
   readonly pendingRequests: PendingRequests
@@ -168,16 +170,12 @@ export interface AatParts {
   readonly idpSessions: IdpSessions
   /** Seconds: no session at an identity provider is believed to last longer from now. */
   readonly longestIdpSession: number
-  /** The configuration allows `keep` for clients that do not authenticate. */
-  readonly keepsForPublicClients: boolean
   /** Seconds. */
   readonly clockTolerance: number
   /** Seconds: the longest access token that any resource configures. */
   readonly longestAccessToken: number
   /** Origins that may read answers across sites; `*` for any. */
   readonly corsOrigins: '*' | readonly string[]
-  /** Registration settings that metadata and the endpoint share. */
-  readonly privateUseSchemes: readonly string[]
 }
 
 const partsByAat = new WeakMap<object, AatParts>()

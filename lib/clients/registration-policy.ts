@@ -1,0 +1,93 @@
+import type { NumericDate } from '../protocol/time.ts'
+import type { Client, RefreshPolicy } from '../stores/ports.ts'
+import { isAllowedRedirect } from './redirect-hosts.ts'
+
+export type RefreshIssuance = RefreshPolicy['issuance']
+
+/** What the server lets the clients of one kind of registration have. */
+export interface RegistrationPolicy {
+  readonly name: string
+  /** Grant types that a registration may ask for; others are left out of what is registered. */
+  readonly grantTypes: readonly string[]
+  /** Scopes that a registered client may ever get; others are left out. */
+  readonly scopes: readonly string[]
+  /** Where redirect URIs may lead: see `isAllowedRedirect`; absent: anywhere. */
+  readonly redirectHosts: readonly string[] | undefined
+  readonly privateUseSchemes: readonly string[]
+  /** Seconds: the longest that access tokens may live, whatever the resource; absent: as long as the resource says. */
+  readonly accessTokenLifetime: number | undefined
+  /** Seconds: the longest of any resource. */
+  readonly longestAccessToken: number
+  /** Strategies that a client may choose. */
+  readonly issuances: readonly RefreshIssuance[]
+  /** Seconds: the longest that a refresh token of its clients lives unless it is used. */
+  readonly longestRefreshToken: number
+  /** The server binds to sessions at the identity provider, and registered clients may not choose otherwise. */
+  readonly mustUseIdpSessionExpiry: boolean
+  /** Tokens that do not rotate are allowed for clients that do not authenticate (against RFC 9700 §2.2.2). */
+  readonly keepsForPublicClients: boolean
+  /** Seconds from registration after which the client is unknown; absent: never. */
+  readonly clientLifetime: number | undefined
+  /** Seconds from registration after which its secret is none; absent: never. */
+  readonly clientSecretLifetime: number | undefined
+  /** What is in force for a client that wishes this: its wishes, within the bounds. */
+  readonly refreshPolicyOf: (wishes: Pick<Client, 'refreshTokens' | 'boundToIdpSession'>) => RefreshPolicy
+}
+
+/** When a secret that is given now is none; `undefined`: never. */
+export function endOfSecretOf(policy: RegistrationPolicy, now: NumericDate): NumericDate | undefined {
+  const lifetime = Math.min(policy.clientSecretLifetime ?? Infinity, policy.clientLifetime ?? Infinity)
+  return lifetime === Infinity ? undefined : now + lifetime
+}
+
+/** Would a stolen refresh token of this client that is kept never be noticed (RFC 9700 §2.2.2)? */
+export function isKeptUnguarded(
+  client: Pick<Client, 'refreshTokens' | 'boundToIdpSession' | 'authenticationMethod' | 'grantTypes'>,
+  policy: RegistrationPolicy,
+): boolean {
+  return (
+    client.authenticationMethod === 'none' &&
+    client.grantTypes.includes('refresh_token') &&
+    !policy.keepsForPublicClients &&
+    policy.refreshPolicyOf(client).issuance === 'keep'
+  )
+}
+
+/** Seconds that access tokens of a client live by its wish and the policy; `undefined`: as long as the resource says. */
+export function accessTokenLifetimeFor(
+  wished: number | undefined,
+  { accessTokenLifetime, longestAccessToken }: RegistrationPolicy,
+): number | undefined {
+  if (wished === undefined) return accessTokenLifetime
+  return Math.min(wished, accessTokenLifetime ?? longestAccessToken, longestAccessToken)
+}
+
+/**
+ * A registered client as today's policy judges it: a policy that became stricter holds for clients that registered before,
+ * and nobody gets more than was registered by one that became laxer.
+ */
+export function clientInForce(client: Client, policy: RegistrationPolicy): Client {
+  const { defaultScope, accessTokenLifetime, refreshTokens, boundToIdpSession, ...rest } = client
+  const scope = defaultScope?.filter((token) => policy.scopes.includes(token)) ?? []
+  const lifetime = accessTokenLifetimeFor(accessTokenLifetime, policy)
+  const allowed = policy.refreshPolicyOf(client)
+  const refreshPolicy: RefreshPolicy = isKeptUnguarded(client, policy)
+    ? { ...allowed, issuance: 'rotate' }
+    : allowed
+  return {
+    ...rest,
+    redirectUris: client.redirectUris.filter((uri) => isAllowedRedirect(uri, policy)),
+    grantTypes: client.grantTypes.filter((type) => policy.grantTypes.includes(type)),
+    allowedScope: policy.scopes,
+    ...(scope.length > 0 && { defaultScope: scope }),
+    ...(lifetime !== undefined && { accessTokenLifetime: lifetime }),
+    ...(refreshTokens !== undefined && {
+      refreshTokens: {
+        ...(refreshTokens.issuance !== undefined && { issuance: refreshPolicy.issuance }),
+        ...(refreshTokens.lifetime !== undefined && { lifetime: refreshPolicy.lifetime }),
+      },
+    }),
+    ...(boundToIdpSession !== undefined && { boundToIdpSession: refreshPolicy.idpSession !== undefined }),
+    refreshPolicy,
+  }
+}

@@ -1,0 +1,44 @@
+import type { Clock } from '../protocol/time.ts'
+import type { Client } from '../stores/ports.ts'
+import { clientInForce, type RegistrationPolicy } from './registration-policy.ts'
+
+export interface Registrations {
+  readonly policies: ReadonlyMap<string, RegistrationPolicy>
+  /** @throws TypeError for a name that is not configured */
+  policy(name?: string): RegistrationPolicy
+  /**
+   * A client that chose for itself, as its policy judges it now.
+   * @returns `undefined` where its registration is over, or its policy is no more
+   */
+  inForce(client: Client): Client | undefined
+}
+
+const DEFAULT = 'default'
+
+/** Judges clients by the policies of today. */
+export function createRegistrations(policies: Registrations['policies'], clock: Clock): Registrations {
+  /** Records do not change once they are read, and are remembered elsewhere. */
+  const judged = new WeakMap<Client, Client>()
+
+  return {
+    policies,
+
+    policy(name = DEFAULT) {
+      const policy = policies.get(name)
+      if (policy === undefined) throw new TypeError(`there is no registration policy ${JSON.stringify(name)}`)
+      return policy
+    },
+
+    inForce(client) {
+      const policy = policies.get(client.policy ?? DEFAULT)
+      if (policy === undefined) return undefined
+      if (policy.clientLifetime !== undefined && clock() >= client.createdAt + policy.clientLifetime)
+        return undefined
+      const known = judged.get(client)
+      if (known !== undefined) return known
+      const inForce = clientInForce(client, policy)
+      judged.set(client, inForce)
+      return inForce
+    },
+  }
+}

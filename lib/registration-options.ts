@@ -1,0 +1,166 @@
+import { problemOfRedirectHost } from './clients/redirect-hosts.ts'
+import type { RefreshIssuance, RegistrationPolicy } from './clients/registration-policy.ts'
+import type { Registrations } from './clients/registrations.ts'
+import {
+  type Check,
+  flag,
+  listOf,
+  object,
+  oneOf,
+  optional,
+  recordOf,
+  text,
+  verified,
+  whole,
+} from './protocol/options.ts'
+import type { ResourceCatalogue } from './protocol/resource.ts'
+import { policyOf, type RefreshSettings } from './refresh-policy.ts'
+
+/** What clients of one kind of registration may have. A client can ask for less, never for more. */
+export interface RegistrationPolicyOptions {
+  /** Grant types that a registration may ask for (default `authorization_code` and `refresh_token`). */
+  grantTypes?: ('authorization_code' | 'refresh_token' | 'client_credentials')[] | undefined
+  /** Scopes that its clients may ever get (default all of the resources'). */
+  scopes?: string[] | undefined
+  /**
+   * Where redirect URIs may lead: hosts like `app.example.com`, all below one like `*.example.com`, private-use schemes like
+   * `com.example.app:`, and `loopback` for the user's own machine (default anywhere).
+   */
+  redirectHosts?: string[] | undefined
+  /** Seconds: the longest that access tokens live (default the resource's; it may only shorten that). */
+  accessTokenLifetime?: number | undefined
+  refreshTokens?:
+    | {
+        /** Strategies that a client may choose; the first is for those that do not (default just the server's). */
+        issuance?: RefreshIssuance[] | undefined
+        /** Seconds: the longest, and what clients have that do not choose (default the server's). */
+        lifetime?: number | undefined
+        /** Seconds: nothing that descends from an authorization outlives it (default the server's). */
+        absoluteLifetime?: number | undefined
+      }
+    | undefined
+  /**
+   * Clients may choose by `use_idp_session_expiry: false` to outlive the session at the identity provider where the server
+   * binds to it (default false: they are told `true`). To be bound where the server does not bind, any client may choose.
+   */
+  mayOutliveIdpSession?: boolean | undefined
+  /** Seconds after which a registration is over, however much it is used (default never). */
+  clientLifetime?: number | undefined
+  /** Seconds after which the secret of a client is none (default never; at most until the registration is over). */
+  clientSecretLifetime?: number | undefined
+}
+
+/** Registration of clients that the app does not know: what they may have. */
+export interface RegistrationOptions {
+  /**
+   * Policies by name. The one that is named `default` is for registrations that name no other, and for documents. Registered
+   * clients are judged by their policy at each use; one whose policy is gone from here is unknown.
+   */
+  policies?: Record<string, RegistrationPolicyOptions> | undefined
+}
+
+export const DEFAULT_POLICY = 'default'
+const LONGEST = 2 ** 31
+const seconds = (max = LONGEST) => optional(whole('seconds', 1, max))
+
+const policyShape = object({
+  grantTypes: optional(
+    listOf(oneOf('authorization_code', 'refresh_token', 'client_credentials'), { min: 1 }),
+    ['authorization_code', 'refresh_token'],
+  ),
+  scopes: optional(listOf(text({ max: 128 }))),
+  redirectHosts: optional(listOf(verified<string>(problemOfRedirectHost), { min: 1, max: 1000 })),
+  accessTokenLifetime: seconds(86_400),
+  refreshTokens: optional(
+    object({
+      issuance: optional(listOf(oneOf('keep', 'rotate', 'rotate-and-reset'), { min: 1, max: 3 })),
+      lifetime: seconds(),
+      absoluteLifetime: seconds(),
+    }),
+  ),
+  mayOutliveIdpSession: optional(flag, false),
+  clientLifetime: seconds(),
+  clientSecretLifetime: seconds(),
+})
+
+type CheckedPolicy = ReturnType<typeof policyShape>
+
+const policies: Check<Record<string, CheckedPolicy>> = (value, path, report) => {
+  const read = recordOf(policyShape, { max: 100 })(value, path, report)
+  for (const name of Object.keys(read))
+    if (!/^[a-z][a-z0-9-]{0,31}$/.test(name))
+      report(`${path}: the name of a policy must be 1 to 32 lower-case letters, digits and hyphens`)
+  return read
+}
+
+export const registrationShape = optional(object({ policies: optional(policies, {}) }), { policies: {} })
+
+/** What a server has that policies stand on. */
+interface ServerSettings {
+  readonly resources: ResourceCatalogue
+  readonly refreshSettings: RefreshSettings
+  readonly privateUseSchemes: readonly string[]
+  readonly keepsForPublicClients: boolean
+}
+
+/** The policies that the options come to; reports what does not fit together. */
+export function policiesOf(
+  options: ReturnType<typeof registrationShape>,
+  server: ServerSettings,
+  report: (problem: string) => void,
+): Registrations['policies'] {
+  const resources = [...server.resources.all.values()]
+  const known = new Set(resources.flatMap((resource) => [...resource.scopes.keys()]))
+  const given = { [DEFAULT_POLICY]: policyShape({}, '', report), ...options.policies }
+  return new Map(
+    Object.entries(given).map(([name, policy]) => {
+      const where = `registration.policies.${name}`
+      for (const scope of policy.scopes ?? [])
+        if (!known.has(scope)) report(`${where}.scopes has ${JSON.stringify(scope)}, which no resource has`)
+      return [name, policyFrom(name, policy, [...known], server)]
+    }),
+  )
+}
+
+function policyFrom(
+  name: string,
+  given: CheckedPolicy,
+  knownScopes: readonly string[],
+  { resources, refreshSettings: settings, privateUseSchemes, keepsForPublicClients }: ServerSettings,
+): RegistrationPolicy {
+  const issuances = given.refreshTokens?.issuance ?? [settings.issuance]
+  const lifetime = given.refreshTokens?.lifetime ?? settings.lifetime
+  const absoluteLifetime = given.refreshTokens?.absoluteLifetime ?? settings.absoluteLifetime
+  const mustUseIdpSessionExpiry = settings.boundToIdpSession && !given.mayOutliveIdpSession
+  return {
+    name,
+    grantTypes: given.grantTypes,
+    scopes: given.scopes ?? knownScopes,
+    redirectHosts: given.redirectHosts,
+    privateUseSchemes,
+    accessTokenLifetime: given.accessTokenLifetime,
+    longestAccessToken: Math.max(
+      ...[...resources.all.values()].map((resource) => resource.accessTokenLifetime),
+    ),
+    issuances,
+    mustUseIdpSessionExpiry,
+    keepsForPublicClients,
+    clientLifetime: given.clientLifetime,
+    clientSecretLifetime: given.clientSecretLifetime,
+    longestRefreshToken: lifetime,
+    refreshPolicyOf: ({ refreshTokens, boundToIdpSession }) =>
+      policyOf({
+        ...settings,
+        issuance:
+          issuances.find((issuance) => issuance === refreshTokens?.issuance) ??
+          issuances[0] ??
+          settings.issuance,
+        lifetime: Math.min(refreshTokens?.lifetime ?? lifetime, lifetime),
+        absoluteLifetime,
+        boundToIdpSession:
+          boundToIdpSession === undefined
+            ? settings.boundToIdpSession
+            : boundToIdpSession || mustUseIdpSessionExpiry,
+      }),
+  }
+}
