@@ -126,6 +126,7 @@ const verbs = {
   ring: 'compareAndSet',
   counters: 'count',
   accessTokens: 'use',
+  documents: 'save',
 } satisfies Record<Exclude<keyof Stores, 'kind' | 'check' | 'announce' | 'close'>, string>
 
 /** What is checked of each option, and the defaults. */

@@ -83,7 +83,18 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
   for (const text of HOSTILE) {
     const code = aCode()
     const grant = { ...code.grant, clientId: text, subject: text, idpSession: { issuer: text, sid: text } }
-    const { grants, clients, requests, consents, replays, revocations, ring, counters, accessTokens } = stores
+    const {
+      grants,
+      clients,
+      requests,
+      consents,
+      replays,
+      revocations,
+      ring,
+      counters,
+      accessTokens,
+      documents,
+    } = stores
     // The answers are none that a verb could use; here only the questions matter.
     await Promise.allSettled([
       grants.issueCode({ ...code, grant, refreshLifetime: 100 }),
@@ -129,6 +140,8 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
       accessTokens.delete(tokenHash(text)),
       accessTokens.use(tokenHash(text), 1, T),
       accessTokens.uses(tokenHash(text)),
+      documents.save(sha256(text), { body: { text }, fetchedAt: T, freshUntil: T }, T),
+      documents.read(sha256(text)),
       stores.check?.(),
       stores.announce?.({ id: text, settings: sha256(text) }),
     ])

@@ -4,6 +4,7 @@ import { clientStoreContract } from './client-store.contract.ts'
 import { consentStoreContract } from './consent-store.contract.ts'
 import type { StoresFactory } from './contract.ts'
 import { counterStoreContract } from './counter-store.contract.ts'
+import { documentStoreContract } from './document-store.contract.ts'
 import { grantStoreContract } from './grant-store.contract.ts'
 import { idpSessionContract } from './idp-session.contract.ts'
 import { replayStoreContract } from './replay-store.contract.ts'
@@ -22,5 +23,6 @@ export function everyContract(make: StoresFactory): void {
   describe('revocations', () => revocationStoreContract(make))
   describe('the ring', () => ringStoreContract(make))
   describe('access tokens', () => accessTokenStoreContract(make))
+  describe('documents', () => documentStoreContract(make))
   describe('counters', () => counterStoreContract(make))
 }

@@ -28,6 +28,7 @@ test('the README tells of every kind of key', () => {
     keys.counter('x'),
     keys.accessToken('x'),
     keys.uses('x'),
+    keys.document('x'),
     keys.ring,
     ...Object.values(keys.log),
     keys.instances,
@@ -45,6 +46,7 @@ test('the README tells of every kind of key', () => {
     'probe',
     'accessToken',
     'uses',
+    'document',
   ]
   expect(Object.keys(keys).sort()).toEqual([...others, ...more].sort())
   const [, table = ''] = readme.split('### What is in it')

@@ -2,6 +2,7 @@ import type { Sha256 } from '../protocol/digest.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { AccessTokenStore } from './access-token-store.ts'
 import type { ClientStore } from './client-store.ts'
+import type { DocumentStore } from './document-store.ts'
 import type { GrantStore } from './grant-store.ts'
 import type { RevocationStore } from './revocation-store.ts'
 import type { RingStore } from './ring-store.ts'
@@ -14,6 +15,7 @@ export type {
   ClientStore,
   RefreshPolicyOf,
 } from './client-store.ts'
+export type { DocumentStore, KeptDocument } from './document-store.ts'
 export type {
   CodeOutcome,
   CodeRecord,
@@ -59,6 +61,7 @@ export interface Stores {
   readonly ring: RingStore
   readonly counters: CounterStore
   readonly accessTokens: AccessTokenStore
+  readonly documents: DocumentStore
   /** Looks at the store itself: can it be reached, is it set up as it must be? Absent: nothing to look at. */
   check?(): Promise<readonly StoreFinding[]>
   /** Says that this instance is there and how it is set up; tells of all that were lately. Absent: there are no others. */

@@ -5,6 +5,7 @@ import { memoryAccessTokens } from './access-tokens.ts'
 import { memoryClients } from './clients.ts'
 import { memoryConsents } from './consents.ts'
 import { memoryCounters } from './counters.ts'
+import { memoryDocuments } from './documents.ts'
 import { memoryGrants } from './grants.ts'
 import { memoryReplays } from './replays.ts'
 import { memoryRequests } from './requests.ts'
@@ -14,7 +15,7 @@ import { memoryRing } from './ring.ts'
 export interface MemoryStoresOptions {
   /** Seconds since the epoch; default the machine's clock. */
   clock?: Clock
-  /** The most codes, families, clients, subjects with consents and assertion ids (default 100,000); pending requests: 10,000. */
+  /** The most codes, families, clients, subjects with consents and assertion ids (default 100,000); pending requests, documents: 10,000. */
   maxEntries?: number
 }
 
@@ -39,5 +40,6 @@ export function memoryStores(options: MemoryStoresOptions = {}): Stores {
     ring: memoryRing(),
     counters: memoryCounters(clock, maxEntries),
     accessTokens: memoryAccessTokens(clock, maxEntries),
+    documents: memoryDocuments(clock, Math.min(maxEntries, 10_000)),
   }
 }

@@ -26,6 +26,7 @@ export function keysOf(prefix: string) {
     claim: (key: string) => `${prefix}{${key}}:j`,
     accessToken: (hash: string) => `${prefix}{${hash}}:a`,
     uses: (key: string) => `${prefix}{${key}}:v`,
+    document: (url: string) => `${prefix}{${url}}:o`,
     counter: (key: string) => `${prefix}{${key}}:n`,
     ring: `${prefix}{ring}:r`,
     log: { entries: `${prefix}{log}:e`, ends: `${prefix}{log}:u`, place: `${prefix}{log}:r` },

@@ -8,6 +8,7 @@ import { redisClients } from './clients.ts'
 import { duplicate, prefixOf, type RedisClient } from './connection.ts'
 import { redisConsents } from './consents.ts'
 import { redisCounters } from './counters.ts'
+import { redisDocuments } from './documents.ts'
 import { redisGrants } from './grants.ts'
 import { createHints } from './hints.ts'
 import { redisInstances } from './instances.ts'
@@ -96,6 +97,7 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
     ring: redisRing(runner, keys, systemRandom),
     counters: redisCounters(runner, keys, systemRandom),
     accessTokens: redisAccessTokens(runner, keys, systemRandom),
+    documents: redisDocuments(runner, keys),
     check: () =>
       checkRedis({
         client: connection,
