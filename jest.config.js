@@ -23,6 +23,7 @@ const common = {
     '^express-aat$': '<rootDir>/lib/index.ts',
     '^express-aat/redis$': '<rootDir>/lib/redis.ts',
     '^express-aat/idp$': '<rootDir>/lib/idp.ts',
+    '^express-aat/server$': '<rootDir>/lib/server.ts',
   },
   transform: {
     '\\.ts$': [

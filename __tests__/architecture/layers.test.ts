@@ -20,7 +20,7 @@ const floors: Record<string, number> = {
 }
 
 /** What the package gives to apps: it stands outside and may import anything; nothing imports it. */
-const entries = ['index.ts', 'redis.ts', 'idp.ts']
+const entries = ['index.ts', 'redis.ts', 'idp.ts', 'server.ts']
 
 /** Packages, and the folders that may import them. */
 const fences: Record<string, readonly string[]> = {
@@ -103,6 +103,11 @@ test('each file imports from its own folder or from a lower floor, and packages 
     imports.flatMap(({ from }) => problemOfImport(file, from) ?? []),
   )
   expect(problems).toEqual([])
+})
+
+test('the server needs nothing of the rest', () => {
+  const { imports } = sources.find(({ file }) => file === 'server.ts') as Source
+  expect(imports.map(({ from }) => from)).toEqual(['node:http', 'node:https'])
 })
 
 test('every import leads to a file that exists', () => {

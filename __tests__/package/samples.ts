@@ -231,3 +231,43 @@ oidcSignIn(aat, { ...options, clientID: 'app' })
 // @ts-expect-error: the provider is missing
 samlSignIn(aat, { url: options.url })
 `
+
+const SERVER_APP = `
+async function main() {
+  const app = express()
+  app.get('/', (_req, res) => { res.json({ ok: true }) })
+  const server = createServer(app).listen(0, '127.0.0.1')
+  await new Promise((resolve, reject) => server.once('listening', resolve).once('error', reject))
+  const answer = await fetch('http://127.0.0.1:' + server.address().port)
+  console.log(JSON.stringify({ status: answer.status, body: await answer.json(), secure: typeof createSecureServer }))
+  server.closeAllConnections()
+  server.close()
+}
+main().catch((error) => { console.error(error); process.exitCode = 1 })
+`
+
+export const SERVER_ESM = `
+import express from 'express'
+import { createSecureServer, createServer } from 'express-aat/server'
+${SERVER_APP}`
+
+export const SERVER_CJS = `
+'use strict'
+const express = require('express')
+const { createSecureServer, createServer } = require('express-aat/server')
+${SERVER_APP}`
+
+export const SERVER_TYPES = `
+import type { Server } from 'node:http'
+import type { Server as SecureServer } from 'node:https'
+import express, { Router } from 'express'
+import { createSecureServer, createServer, type ServerOptions } from 'express-aat/server'
+
+const options: ServerOptions = { keepAliveTimeout: 65_000 }
+export const server: Server = createServer(express(), options)
+export const secure: SecureServer = createSecureServer(express(), { key: '', cert: '' })
+// @ts-expect-error: a router is not an application
+createServer(Router())
+// @ts-expect-error: the messages are the app's
+createServer(express(), { IncomingMessage: class {} })
+`

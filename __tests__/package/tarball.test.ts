@@ -13,7 +13,20 @@ import {
   unpack,
   versionOf,
 } from './packed.ts'
-import { CJS, ESM, IDP_CJS, IDP_ESM, IDP_TYPES, REDIS_CJS, REDIS_ESM, REDIS_TYPES, TYPES } from './samples.ts'
+import {
+  CJS,
+  ESM,
+  IDP_CJS,
+  IDP_ESM,
+  IDP_TYPES,
+  REDIS_CJS,
+  REDIS_ESM,
+  REDIS_TYPES,
+  SERVER_CJS,
+  SERVER_ESM,
+  SERVER_TYPES,
+  TYPES,
+} from './samples.ts'
 
 let tarball: string
 
@@ -128,8 +141,10 @@ describe.each([
       {
         ...{ 'use.mjs': ESM, 'use.cjs': CJS, 'redis.mjs': REDIS_ESM, 'redis.cjs': REDIS_CJS },
         ...{ 'idp.mjs': IDP_ESM, 'idp.cjs': IDP_CJS },
+        ...{ 'server.mjs': SERVER_ESM, 'server.cjs': SERVER_CJS },
         'esm.mts': TYPES,
         'idp.mts': IDP_TYPES,
+        'server.mts': SERVER_TYPES,
         'cjs.cts': TYPES.replace('import express, {', "import express = require('express')\nimport {"),
       },
     )
@@ -169,6 +184,10 @@ describe.each([
       ])
     },
   )
+
+  test.each(['server.mjs', 'server.cjs'])('the faster server works from %s', async (file) => {
+    expect(await reportOf(project, file)).toEqual({ status: 200, body: { ok: true }, secure: 'function' })
+  })
 
   test.each(['redis.mjs', 'redis.cjs'])('without ioredis the Redis stores load from %s', async (file) => {
     expect(await reportOf(project, file)).toEqual({ kind: 'redis', hasIoredis: false })
