@@ -183,10 +183,13 @@ describe('the registry itself', () => {
       store: {
         async read(id: string) {
           reads.push(id)
-          return known(id) ? ({ id } as Client) : undefined
+          return known(id) ? { client: { id } as Client, revision: '1' } : undefined
         },
         create: async () => 'created',
+        replace: async () => 'changed',
+        renew: async () => 'unknown',
         delete: async () => 'unknown',
+        list: async () => ({ records: [], cursor: undefined }),
       },
     })
     return { registry, reads }

@@ -20,7 +20,8 @@ test('the README tells of every kind of key', () => {
     keys.list({ clientId: 'x' }),
     keys.list({ idpSession: { issuer: 'x', sid: 'x' } }),
     keys.client('x'),
-    keys.deletion('x'),
+    keys.clientMark('x'),
+    keys.clients,
     keys.request('x'),
     keys.taken('x'),
     keys.consents('x'),
@@ -34,7 +35,18 @@ test('the README tells of every kind of key', () => {
     keys.instances,
     keys.probe,
   ]
-  const others = ['code', 'family', 'list', 'client', 'deletion', 'request', 'taken', 'consents']
+  const others = [
+    'code',
+    'family',
+    'list',
+    'client',
+    'clientMark',
+    'clientHash',
+    'clients',
+    'request',
+    'taken',
+    'consents',
+  ]
   const more = [
     'consentField',
     'claim',

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { sha256, tokenHash } from '../../lib/protocol/digest.ts'
-import type { Client, KeyRecord } from '../../lib/stores/ports.ts'
+import type { Client, ClientRecord, KeyRecord } from '../../lib/stores/ports.ts'
 import type { ProxiedCommand } from '../support/fault-proxy.ts'
 import {
   generationOf,
@@ -116,13 +116,36 @@ describeEach('create-client', async (action) => {
   const { status, body } = await world.register({ redirect_uris: [REDIRECT_URI], client_name: 'Twice' })
   await created
   expect(status).toBe(201)
-  const client = (await world.stores.clients.read(body.client_id)) as Client
+  const { client } = (await world.stores.clients.read(body.client_id)) as ClientRecord
   expect(await world.stores.clients.create(client)).toBe('exists')
 
   const deleted = twice(world, 'delete-client', action)
   expect(await world.stores.clients.delete(client.id)).toBe('deleted')
   await deleted
   expect(await world.stores.clients.delete(client.id)).toBe('unknown')
+})
+
+describeEach('replace-client', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const client = { id: 'x', name: 'One' } as Client
+  await stores.clients.create(client)
+  const { revision } = (await stores.clients.read('x')) as ClientRecord
+  const hit = twice(world, 'replace-client', action)
+  expect(await stores.clients.replace({ ...client, name: 'Two' }, revision)).toBe('replaced')
+  await hit
+  expect(await stores.clients.replace(client, revision)).toBe('changed')
+  expect(await stores.clients.read('x')).toMatchObject({ client: { name: 'Two' } })
+})
+
+describeEach('renew-client', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const end = Date.now() / 1000 + 1000
+  await stores.clients.create({ id: 'x' } as Client, end)
+  const hit = twice(world, 'renew-client', action)
+  expect(await stores.clients.renew('x', end + 1000)).toBe('renewed')
+  await hit
+  const { expiresAt = 0 } = (await stores.clients.read('x')) as ClientRecord
+  expect(expiresAt).toBeCloseTo(end + 1000, 1)
 })
 
 describeEach('write-ring', async (action) => {

@@ -1,4 +1,5 @@
 import type { Emit } from '../protocol/events.ts'
+import { StoreUnavailable } from '../protocol/oauth-error.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { Client, ClientStore } from '../stores/ports.ts'
 
@@ -43,7 +44,8 @@ export function createClientRegistry({ configured, store, inForce, emit, monoton
     if (underWay !== undefined) return underWay
     const promise = store
       .read(id)
-      .then((client) => {
+      .then((record) => {
+        const client = typeof record === 'object' ? record.client : undefined
         if (reading.get(id) !== promise) return client
         if (client === undefined) remembered.delete(id)
         else remember(client)
@@ -83,6 +85,7 @@ export function createClientRegistry({ configured, store, inForce, emit, monoton
       if (fromConfiguration.has(id)) return 'configured'
       const outcome = isRegisteredId(id) ? await store.delete(id) : 'unknown'
       forget(id)
+      if (outcome === 'full') throw new StoreUnavailable('the store of clients is full')
       if (outcome === 'deleted') emit('client.deleted', { clientId: id })
       return outcome
     },

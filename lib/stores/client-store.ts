@@ -66,7 +66,15 @@ export interface Client {
   readonly firstParty?: boolean
   /** Resource identifiers whose tokens it may introspect, as their resource server. */
   readonly introspects?: readonly string[]
+  /** Hashes of the tokens that manage it (RFC 7592), newest first. */
+  readonly registrationTokens?: readonly ClientSecret[]
   readonly createdAt: NumericDate
+  /** When a user first agreed to it, or it first got a token; absent: never yet, or it was not written down. */
+  readonly firstUsedAt?: NumericDate
+  /** When it became another than it registered as: no longer what its id says. */
+  readonly changedAt?: NumericDate
+  /** An operator switched it off. */
+  readonly disabledAt?: NumericDate
 }
 
 /** The policy in force for a client: its own, or the server's. */
@@ -74,8 +82,54 @@ export type RefreshPolicyOf = (
   client: Pick<Client, 'refreshPolicy' | 'boundToIdpSession' | 'refreshTokens' | 'policy'>,
 ) => RefreshPolicy
 
+/** A client as it rests in a store. */
+export interface ClientRecord {
+  readonly client: Client
+  /** Names this state of it; each change makes another. */
+  readonly revision: string
+  /** When the record is forgotten, unless it is renewed; absent: never. */
+  readonly expiresAt?: NumericDate
+}
+
+export interface ClientQuery {
+  /** Default 100, at most 1,000. */
+  readonly limit?: number | undefined
+  readonly cursor?: string | undefined
+}
+
+/**
+ * Registered clients. An id may describe its client by itself, so that none needs a record until it is used; where such a
+ * client is changed or deleted, a mark stays behind for as long as its id could be believed: it is `gone`.
+ */
 export interface ClientStore {
-  create(client: Client): Promise<'created' | 'exists' | 'full'>
-  read(id: string): Promise<Client | undefined>
-  delete(id: string): Promise<'deleted' | 'unknown'>
+  /**
+   * Keeps a client that has no record, and whose id was not marked.
+   * @param expiresAt default never
+   */
+  create(client: Client, expiresAt?: NumericDate): Promise<'created' | 'exists' | 'gone' | 'full'>
+  /** `gone`: marked, or deleted a moment ago, and without a record. */
+  read(id: string): Promise<ClientRecord | 'gone' | undefined>
+  /**
+   * Changes a client that is still in the known state; `undefined`: it has no record and no mark.
+   * @param markedUntil its id must not be believed from now on until then; absent: the id says nothing
+   */
+  replace(
+    client: Client,
+    known: string | undefined,
+    expiresAt?: NumericDate,
+    markedUntil?: NumericDate,
+  ): Promise<'replaced' | 'changed' | 'full'>
+  /** Prolongs a record to this end; never shortens it. */
+  renew(id: string, expiresAt: NumericDate): Promise<'renewed' | 'unknown'>
+  /**
+   * @param markedUntil as of `replace`; with it a client without a record can be deleted, too
+   * @returns unknown where there is neither record nor such a client, or where it was deleted before
+   */
+  delete(id: string, markedUntil?: NumericDate): Promise<'deleted' | 'unknown' | 'full'>
+  /**
+   * Those that have a record, in pages, those first that will be forgotten first. A hint for people: one that is renewed
+   * meanwhile may come twice, a record of this moment may be missing.
+   * @throws TypeError for a cursor that no page gave
+   */
+  list(query: ClientQuery): Promise<{ records: ClientRecord[]; cursor: string | undefined }>
 }

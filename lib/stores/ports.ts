@@ -11,6 +11,8 @@ export type { AccessTokenStore } from './access-token-store.ts'
 export type {
   Client,
   ClientAuthenticationMethod,
+  ClientQuery,
+  ClientRecord,
   ClientSecret,
   ClientStore,
   RefreshPolicyOf,

@@ -1,7 +1,8 @@
 import { sameHash } from '../../protocol/digest.ts'
 import type { Clock, NumericDate } from '../../protocol/time.ts'
 import { forgottenAt, isWithheld, limitsOf, sessionEndOf, withEnd } from '../family-limits.ts'
-import { comparePlaces, isOwnedBy, type ListPlace, readPage, writeCursor } from '../family-pages.ts'
+import { isOwnedBy, readPage } from '../family-pages.ts'
+import { comparePlaces, type ListPlace, writeCursor } from '../list-place.ts'
 import type { CodeRecord, EndReason, FamilyLimits, FamilyView, GrantStore } from '../ports.ts'
 import { ExpiringMap } from './expiring-map.ts'
 import { decide, excessOver, type Family } from './refresh-decision.ts'
@@ -139,7 +140,7 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
 }
 
 function placeOf({ openedAt, grant }: Family): ListPlace {
-  return { at: openedAt, grantId: grant.id }
+  return { at: openedAt, id: grant.id }
 }
 
 function viewOf({

@@ -32,7 +32,7 @@ export function memoryStores(options: MemoryStoresOptions = {}): Stores {
   return {
     kind: 'memory',
     grants: memoryGrants(clock, maxEntries),
-    clients: memoryClients(maxEntries),
+    clients: memoryClients(clock, maxEntries),
     requests: memoryRequests(clock, Math.min(maxEntries, 10_000)),
     consents: memoryConsents(clock, maxEntries),
     replays: memoryReplays(clock, maxEntries),

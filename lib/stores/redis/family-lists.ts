@@ -1,13 +1,14 @@
-import { isOwnedBy, readPage, writeCursor } from '../family-pages.ts'
+import { isOwnedBy, readPage } from '../family-pages.ts'
+import { writeCursor } from '../list-place.ts'
 import type { CodeRecord, FamilyOwner, FamilyQuery, FamilyView, Grant, RefreshPolicy } from '../ports.ts'
 import { toMilliseconds } from './family-record.ts'
 import type { Keys } from './keys.ts'
 import type { Runner } from './runner.ts'
 import { script } from './script.ts'
 
-const indexFamily = script('index-family')
-const unindexFamily = script('unindex-family')
-const listFamilies = script('list-families')
+export const indexFamily = script('index-family')
+export const unindexFamily = script('unindex-family')
+export const listFamilies = script('list-families')
 
 /** How long lists have a grant after its code, in ms: should the entry of its family be lost, its owner still sees it for a day. */
 const CODE_LIST = 86_400_000
@@ -52,7 +53,7 @@ export function familyLists(run: Runner['run'], keys: Keys) {
       const { owner, size, after } = readPage(query)
       const list = keys.list(owner)
       const families: FamilyView[] = []
-      let [end, id] = after === undefined ? ['', ''] : [String(after.at), after.grantId]
+      let [end, id] = after === undefined ? ['', ''] : [String(after.at), after.id]
       for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; ) {
         const wanted = Math.min(size - families.length, BATCH)
         const { rest } = await run(listFamilies, [list], [end, id, wanted])
@@ -66,7 +67,7 @@ export function familyLists(run: Runner['run'], keys: Keys) {
         if (families.length >= size && (await isLast(list, end, id))) return { families, cursor: undefined }
         if (families.length >= size) break
       }
-      return { families, cursor: writeCursor({ at: Number(end), grantId: id }) }
+      return { families, cursor: writeCursor({ at: Number(end), id }) }
     },
   }
 }

@@ -17,8 +17,12 @@ export function keysOf(prefix: string) {
         : 'clientId' in owner
           ? `${prefix}{${hashed(`client ${owner.clientId}`)}}:k`
           : `${prefix}{${hashed(`session ${JSON.stringify([owner.idpSession.issuer, owner.idpSession.sid])}`)}}:i`,
-    client: (id: string) => `${prefix}{${hashed(id)}}:d`,
-    deletion: (id: string) => `${prefix}{${hashed(id)}}:x`,
+    /** What stands for a client's id in the list of all. */
+    clientHash: hashed,
+    client: (hash: string) => `${prefix}{${hash}}:d`,
+    /** That a client's id must not be believed, or who deleted it. */
+    clientMark: (hash: string) => `${prefix}{${hash}}:x`,
+    clients: `${prefix}{clients}:l`,
     request: (handle: string) => `${prefix}{${handle}}:r`,
     taken: (handle: string) => `${prefix}{${handle}}:t`,
     consents: (subject: string) => `${prefix}{${hashed(subject)}}:u`,

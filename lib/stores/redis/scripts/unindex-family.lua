@@ -1,6 +1,6 @@
--- Takes a family out of a list of its owner's.
+-- Takes a family or a client out of a list.
 -- KEYS 1 the list
--- ARGV 1 id of the family
+-- ARGV 1 id of the family or hash of the client's
 -- Reply: removed
 -- Run twice: removes nothing more.
 redis.call('ZREM', KEYS[1], ARGV[1])

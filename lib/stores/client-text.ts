@@ -1,0 +1,70 @@
+import type { Client } from './client-store.ts'
+
+/** Short names of the members: a record in Redis, and an id that describes its client, should be small. Never reused. */
+const letters: Record<keyof Client, string> = {
+  id: 'i',
+  origin: 'o',
+  name: 'n',
+  uri: 'u',
+  logoUri: 'l',
+  policyUri: 'p',
+  tosUri: 't',
+  contacts: 'c',
+  softwareId: 's',
+  softwareVersion: 'v',
+  softwareStatement: 'S',
+  applicationType: 'a',
+  redirectUris: 'r',
+  grantTypes: 'g',
+  authenticationMethod: 'm',
+  secrets: 'x',
+  jwks: 'k',
+  jwksUri: 'K',
+  assertionAlg: 'A',
+  defaultScope: 'd',
+  allowedScope: 'D',
+  refreshPolicy: 'f',
+  refreshTokens: 'R',
+  boundToIdpSession: 'b',
+  accessTokenLifetime: 'L',
+  accessTokenFormat: 'F',
+  policy: 'P',
+  firstParty: 'y',
+  introspects: 'I',
+  registrationTokens: 'w',
+  createdAt: 'z',
+  firstUsedAt: 'U',
+  changedAt: 'C',
+  disabledAt: 'X',
+}
+const members = new Map(Object.entries(letters).map(([member, letter]) => [letter, member]))
+
+/** What most clients that register are; not written down. */
+const usual: Partial<Client> = {
+  origin: 'registered',
+  applicationType: 'native',
+  redirectUris: [],
+  grantTypes: ['authorization_code', 'refresh_token'],
+  authenticationMethod: 'none',
+  secrets: [],
+}
+const usualTexts = new Map(Object.entries(usual).map(([member, value]) => [member, JSON.stringify(value)]))
+
+/** A client as JSON with short names; the same client gives the same text. */
+export function writeClient(client: Partial<Client>): string {
+  const entries = Object.entries(letters).flatMap(([member, letter]) => {
+    const value = client[member as keyof Client]
+    const isUsual = value === undefined || usualTexts.get(member) === JSON.stringify(value)
+    return isUsual ? [] : [[letter, value]]
+  })
+  return JSON.stringify(Object.fromEntries(entries))
+}
+
+/** What `writeClient` wrote. @throws SyntaxError for anything else than JSON */
+export function readClient(text: string): Client {
+  const entries = Object.entries(JSON.parse(text) as Record<string, unknown>).flatMap(([letter, value]) => {
+    const member = members.get(letter)
+    return member === undefined ? [] : [[member, value]]
+  })
+  return { ...usual, ...Object.fromEntries(entries) } as Client
+}
