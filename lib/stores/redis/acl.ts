@@ -4,7 +4,6 @@ export const scriptCommands = [
   'get',
   'set',
   'del',
-  'exists',
   'getrange',
   'setrange',
   'pexpire',
