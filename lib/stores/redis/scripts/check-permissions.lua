@@ -5,7 +5,7 @@
 -- Run twice: says the same again; the probe is gone each time.
 local refused = {}
 for _, command in ipairs({
-  { 'SET', KEYS[1], 'probe', 'PX', 1000 }, { 'GET', KEYS[1] }, { 'GETRANGE', KEYS[1], 0, 1 },
+  { 'TIME' }, { 'SET', KEYS[1], 'probe', 'PX', 1000 }, { 'GET', KEYS[1] }, { 'GETRANGE', KEYS[1], 0, 1 },
   { 'SETRANGE', KEYS[1], 0, 'P' }, { 'PEXPIRE', KEYS[1], 1000 }, { 'PTTL', KEYS[1] }, { 'DEL', KEYS[1] },
   { 'HSET', KEYS[1], 'field', 'probe' }, { 'HGET', KEYS[1], 'field' }, { 'HMGET', KEYS[1], 'field' },
   { 'HGETALL', KEYS[1] }, { 'HDEL', KEYS[1], 'field' }, { 'DEL', KEYS[1] },
