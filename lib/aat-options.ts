@@ -200,6 +200,7 @@ export const aatOptionsShape = {
       revocation: optional(endpointPath),
       introspection: optional(endpointPath),
       registration: optional(endpointPath),
+      denyList: optional(endpointPath),
       jwks: optional(endpointPath),
     }),
     {
@@ -208,6 +209,7 @@ export const aatOptionsShape = {
       revocation: undefined,
       introspection: undefined,
       registration: undefined,
+      denyList: undefined,
       jwks: undefined,
     },
   ),

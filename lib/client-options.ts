@@ -52,6 +52,8 @@ export interface ClientOptions {
   firstParty?: boolean | undefined
   /** Resources whose tokens it may introspect, as their server. */
   introspects?: string[] | undefined
+  /** May ask the deny list endpoint what is denied, and deny tokens, grants, clients and subjects (default false). */
+  mayDeny?: boolean | undefined
 }
 
 /** What is checked of each client. */
@@ -82,6 +84,7 @@ export const clientOptions = object({
   refreshTokens: optional(object(refreshTokenShape)),
   firstParty: optional(flag, false),
   introspects: optional(listOf(text())),
+  mayDeny: optional(flag, false),
 })
 
 /** Nothing of the value is repeated: one that is too short may be a secret all the same. */
@@ -144,6 +147,8 @@ export function clientOf(
   for (const scope of [...(given.scopes ?? []), ...(given.defaultScopes ?? [])])
     if (!knownScopes.has(scope))
       report(`${where} names the scope ${JSON.stringify(scope)}, which no resource has`)
+  if (given.mayDeny && method === 'none')
+    report(`${where}.mayDeny needs a client that authenticates: add clientSecret or jwks`)
   for (const resource of given.introspects ?? [])
     if (!resources.all.has(resource))
       report(`${where}.introspects names ${JSON.stringify(resource)}, which is not one of resources`)
@@ -176,5 +181,6 @@ export function clientOf(
     ...(given.defaultScopes !== undefined && { defaultScope: given.defaultScopes }),
     ...(given.accessTokenLifetime !== undefined && { accessTokenLifetime: given.accessTokenLifetime }),
     ...(given.introspects !== undefined && { introspects: given.introspects }),
+    ...(given.mayDeny && { mayDeny: true }),
   }
 }

@@ -154,6 +154,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
       revocation: at(endpoints.revocation ?? `${base}/oauth/revoke`),
       introspection: at(endpoints.introspection ?? `${base}/oauth/introspect`),
       registration: at(endpoints.registration ?? `${base}/oauth/register`),
+      denyList: at(endpoints.denyList ?? `${base}/oauth/denylist`),
       jwks: at(endpoints.jwks ?? `${base}/.well-known/jwks.json`),
     },
     hooks: { claims: options.claims, isSubjectActive: options.isSubjectActive },

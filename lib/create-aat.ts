@@ -7,6 +7,7 @@ import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
 import { createRegistrations } from './clients/registrations.ts'
 import { readConfiguration } from './configuration.ts'
+import { createDenyList } from './deny-list.ts'
 import { authorizationCodeGrant } from './grants/authorization-code-grant.ts'
 import { clientCredentialsGrant } from './grants/client-credentials-grant.ts'
 import type { GrantType, GrantTypeOptions } from './grants/grant-type.ts'
@@ -157,7 +158,8 @@ export function createAat(options: AatOptions): Aat {
       await stores.close?.()
     },
     on: hub.on as Aat['on'],
-    revoke,
+    revoke: (target: Parameters<Aat['revoke']>[0]) => revoke(target),
+    denyList: createDenyList(revocations, revoke),
     keys: Object.freeze({
       rotate: keyRing.rotate,
       async revoke(kid: string) {
@@ -187,6 +189,7 @@ export function createAat(options: AatOptions): Aat {
     jwksMaxAge: ringTimes.jwksMaxAge,
     revocations,
     endGrant,
+    revoke,
     registry,
     registrations,
     authenticateClient: createClientAuthentication({

@@ -6,6 +6,7 @@ export { createAat } from './create-aat.ts'
 export type { AuthorizeEndpointOptions, SignInContext } from './endpoints/authorize-answers.ts'
 export { authorizeEndpoint } from './endpoints/authorize-endpoint.ts'
 export { type DcrEndpointOptions, dcrEndpoint } from './endpoints/dcr-endpoint.ts'
+export { type DenyListEndpointOptions, denyListEndpoint } from './endpoints/deny-list-endpoint.ts'
 export {
   type IntrospectionEndpointOptions,
   introspectionEndpoint,
@@ -24,6 +25,7 @@ export {
 export type { Fetch } from './guard/remote-keys.ts'
 export { type AatGuard, type RequireAatOptions, requireAat } from './guard/require-aat.ts'
 export type { Aat, ClientSummary, EndpointName, GrantSummary, Health, RevocationTarget } from './http/aat.ts'
+export type { Denied, DenyList, DenyListQuery, DenyTarget } from './http/deny-list.ts'
 export type { ConsentView } from './http/pages/consent-page.ts'
 export type { ErrorView } from './http/pages/error-page.ts'
 export type { RateLimitOptions } from './http/rate-limit.ts'

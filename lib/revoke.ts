@@ -17,14 +17,14 @@ const TARGETS = 'grantId, jti, subject, clientId, before'
 /** What the app itself can end: one token, one grant, or all of a user or a client. */
 export function createRevoke({ stores, revocations, endGrant, clock }: RevokeOptions) {
   /** `aat.revoke`. @throws TypeError where not exactly one target is named */
-  async function revoke(target: RevocationTarget): Promise<void> {
+  async function revoke(target: RevocationTarget, by = 'the app'): Promise<void> {
     const [[name, value] = [], ...more] = Object.entries(target ?? {})
     if (more.length === 0 && name === 'before') return revokeBefore(value)
     if (more.length > 0 || typeof value !== 'string' || value === '')
       throw new TypeError(`revoke: name exactly one of ${TARGETS}`)
-    if (name === 'grantId') await disconnect(value)
-    else if (name === 'jti') await revocations.revoke('jti', value, 'the app')
-    else if (name === 'subject' || name === 'clientId') await revokeAll(name, value, 'the app')
+    if (name === 'grantId') await disconnect(value, by)
+    else if (name === 'jti') await revocations.revoke('jti', value, by)
+    else if (name === 'subject' || name === 'clientId') await revokeAll(name, value, by)
     else throw new TypeError(`revoke: ${name} is not one of ${TARGETS}`)
   }
 
@@ -36,8 +36,8 @@ export function createRevoke({ stores, revocations, endGrant, clock }: RevokeOpt
   }
 
   /** The user's way out: the grant ends, and the client has to ask again. */
-  async function disconnect(grantId: string): Promise<void> {
-    const grant = await endGrant(grantId, 'revoked', 'the app')
+  async function disconnect(grantId: string, by: string): Promise<void> {
+    const grant = await endGrant(grantId, 'revoked', by)
     if (grant !== undefined) await stores.consents.forget(grant.subject, grant.clientId)
   }
 
@@ -60,4 +60,5 @@ export function createRevoke({ stores, revocations, endGrant, clock }: RevokeOpt
   return { revoke, revokeAll }
 }
 
+export type Revoke = ReturnType<typeof createRevoke>['revoke']
 export type RevokeAll = ReturnType<typeof createRevoke>['revokeAll']

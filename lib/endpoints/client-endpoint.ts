@@ -20,19 +20,10 @@ export interface AnswerContext {
 }
 
 /**
- * The frame of an endpoint to which clients POST a form and authenticate: token, revocation, introspection.
- * Body, client, answer: each step takes what the one before returned.
- * @param answer what is sent with 200, or `undefined` where it answered by itself
+ * Authenticates the client of a request, with failures counted by where they come from.
+ * @returns `undefined` where there were too many and the request is answered
  */
-export function clientEndpoint(
-  parts: AatParts,
-  name: EndpointName,
-  options: unknown,
-  answer: (client: Client, form: Form, context: AnswerContext) => Promise<object | undefined>,
-): Router {
-  const { rateLimit } = readOptions(`${name} endpoint`, options, { rateLimit: rateLimitOption(60, 600) })
-  const failures = limitFailures(name, rateLimit, parts)
-
+export function createReception(parts: AatParts, failures: ReturnType<typeof limitFailures>) {
   async function authenticate(req: Request, form: Form): Promise<Client> {
     const { authorization } = req.headers
     // Node keeps the first of two and says nothing; a proxy may have read the other.
@@ -46,18 +37,40 @@ export function clientEndpoint(
     })
   }
 
-  async function handle(req: Request, res: Response): Promise<void> {
-    const form = readForm(await readFormBody(req))
-    const now = parts.clock()
+  return async function receive(req: Request, res: Response, form: Form): Promise<Client | undefined> {
     // Counted ahead and taken back, so that any number of attempts at once is counted before one of them is tried.
     const attempt = await failures.attempt(req, res)
-    if (attempt === undefined) return
+    if (attempt === undefined) return undefined
     const client = await authenticate(req, form).catch(async (error: unknown) => {
       if (error instanceof OAuthError && error.code === 'invalid_client') await attempt.fail()
       else await attempt.forgive()
       throw error
     })
     await attempt.forgive()
+    return client
+  }
+}
+
+/**
+ * The frame of an endpoint to which clients POST a form and authenticate: token, revocation, introspection.
+ * Body, client, answer: each step takes what the one before returned.
+ * @param answer what is sent with 200, or `undefined` where it answered by itself
+ */
+export function clientEndpoint(
+  parts: AatParts,
+  name: EndpointName,
+  options: unknown,
+  answer: (client: Client, form: Form, context: AnswerContext) => Promise<object | undefined>,
+): Router {
+  const { rateLimit } = readOptions(`${name} endpoint`, options, { rateLimit: rateLimitOption(60, 600) })
+  const failures = limitFailures(name, rateLimit, parts)
+  const receive = createReception(parts, failures)
+
+  async function handle(req: Request, res: Response): Promise<void> {
+    const form = readForm(await readFormBody(req))
+    const now = parts.clock()
+    const client = await receive(req, res, form)
+    if (client === undefined) return
     const body = await answer(client, form, { req, res, now, failures })
     if (body === undefined) return
     setNoStore(res)

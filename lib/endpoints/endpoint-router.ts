@@ -5,6 +5,7 @@ import { isOnClosingConnection, jsonErrors, sendMethodNotAllowed, sendNotFound }
 
 interface JsonEndpoint {
   readonly name: EndpointName
+  /** One method, or several with `, ` between. */
   readonly allow: string
   readonly corsHeaders: string
   /** Runs after CORS, for the allowed method only. */
@@ -28,12 +29,13 @@ export function jsonEndpoint(
   // Not by `next`: to Express, `undefined` and 'router' are no errors, and a hook may throw anything.
   const answer: RequestHandler = (req, res, next) =>
     void handle(req, res).catch((thrown: unknown) => onError(thrown, req, res, next))
+  const methods = allow.split(', ')
   router.use((req, res, next) => {
     if (isOnClosingConnection(req)) return void req.destroy()
     checkMount(req)
     if (req.path !== '/' && req.path !== '') return sendNotFound(req, res)
     if (handleCors(req, res, cors)) return
-    if (req.method !== allow) return sendMethodNotAllowed(req, res, allow)
+    if (!methods.includes(req.method)) return sendMethodNotAllowed(req, res, allow)
     // Each layer of a router costs every request something.
     return before.length === 0 ? answer(req, res, next) : next()
   })

@@ -17,6 +17,7 @@ import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
 import type { Client, FamilyQuery, RefreshPolicyOf, Stores } from '../stores/ports.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
+import type { DenyList } from './deny-list.ts'
 
 /** A refresh-token family, as lists tell it. */
 export interface GrantSummary {
@@ -93,6 +94,7 @@ export interface Aat {
    * @throws TypeError where not exactly one target is named
    */
   revoke(target: RevocationTarget): Promise<void>
+  readonly denyList: DenyList
   readonly keys: {
     /** Rotates before the time: see the README's "Signing keys". `immediately` skips the wait for verifiers' caches. */
     rotate(options?: { immediately?: boolean }): Promise<void>
@@ -140,6 +142,7 @@ export type EndpointName =
   | 'revocation'
   | 'introspection'
   | 'registration'
+  | 'denyList'
   | 'jwks'
 
 /** What the doors use of an `aat`; wired by `createAat`. */
@@ -157,6 +160,8 @@ export interface AatParts {
   readonly jwksMaxAge: number
   readonly revocations: RevocationLog
   readonly endGrant: EndGrant
+  /** `aat.revoke`, with who asked for it. */
+  readonly revoke: (target: RevocationTarget, by: string) => Promise<void>
   readonly registry: ClientRegistry
   readonly registrations: Registrations
   readonly authenticateClient: AuthenticateClient

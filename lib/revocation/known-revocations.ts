@@ -184,6 +184,20 @@ export function createKnownRevocations(clock: Clock) {
       )
     },
 
+    /** At most `limit` of what is revoked and still matters, in the order of kind and id, behind one of them. */
+    list(after: string, limit: number): RevocationEntry[] {
+      const now = clock()
+      const page: string[] = []
+      for (const [key, { until, kind, endsAt }] of entries) {
+        // A session that only ends at another time is not revoked.
+        if (key <= after || now >= until || (kind === 'session' && endsAt !== 0)) continue
+        if (page.length === limit && key > (page.at(-1) as string)) continue
+        page.splice(placeIn(page, key), 0, key)
+        if (page.length > limit) page.pop()
+      }
+      return page.map((key) => entries.get(key) as RevocationEntry)
+    },
+
     /** What matters here and is not, or not for as long, in another. */
     notIn(other: { knows(entry: RevocationEntry): boolean }): RevocationEntry[] {
       const now = clock()
@@ -192,4 +206,15 @@ export function createKnownRevocations(clock: Clock) {
 
     knows: (entry: RevocationEntry): boolean => saysAll(entries.get(keyOf(entry.kind, entry.id)), entry),
   }
+}
+
+/** Where a text stands in a sorted list. */
+function placeIn(sorted: readonly string[], text: string): number {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((sorted[middle] as string) < text) low = middle + 1
+    else high = middle
+  }
+  return low
 }

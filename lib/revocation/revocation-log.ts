@@ -1,6 +1,5 @@
 import type { Emit } from '../protocol/events.ts'
 import { type IdpSessionId, idpSessionKey } from '../protocol/idp-session.ts'
-import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import {
   BEGINNING,
@@ -10,6 +9,7 @@ import {
   type RevocationEntry,
   type RevocationStore,
 } from '../stores/ports.ts'
+import { createFreshness } from './freshness.ts'
 import {
   createKnownRevocations,
   type RevocableClaims,
@@ -55,10 +55,7 @@ export function createRevocationLog({
   let place: Place = BEGINNING
   let reading: Promise<void> | undefined
   let queued: Promise<void> | undefined
-  /** When the last read that succeeded was begun. */
-  let readAt: number | undefined
-  let failedAt = Number.NEGATIVE_INFINITY
-  let acceptedStale = 0
+  const freshness = createFreshness(monotonic, staleAfter, pull)
 
   function learn(entry: RevocationEntry): void {
     known.learn(entry)
@@ -81,7 +78,7 @@ export function createRevocationLog({
         place = news.place
       }
       isMore = news.proven && news.more
-      if (!isMore) readAt = began
+      if (!isMore) freshness.succeeded(began)
     }
     lose(due.filter(own.isUnread), place)
     await writeAgain()
@@ -134,7 +131,7 @@ export function createRevocationLog({
   function readOnce(): Promise<void> {
     reading = read()
       .catch((error: unknown) => {
-        failedAt = monotonic()
+        freshness.failed()
         throw error
       })
       .finally(() => {
@@ -156,26 +153,6 @@ export function createRevocationLog({
   }
 
   const unsubscribe = store.subscribe(() => void pull().catch(() => undefined))
-
-  /** Seconds since what is known here was proven to be all there is. */
-  const age = () => (readAt === undefined ? Number.POSITIVE_INFINITY : monotonic() - readAt)
-  const isFresh = () => readAt !== undefined && monotonic() - readAt <= staleAfter
-
-  async function fresh(): Promise<void> {
-    if (isFresh()) return
-    let failure: unknown = 'the last read of the revocation log failed'
-    // While the store is away the background work tries each second; requests do not queue up behind it.
-    if (readAt === undefined || monotonic() - failedAt > 1) {
-      await pull().catch((error: unknown) => {
-        failure = error
-      })
-    }
-    if (!isFresh())
-      throw new OAuthError('temporarily_unavailable', 'revocations are not known at the moment', {
-        cause: failure,
-        retryAfter: 1,
-      })
-  }
 
   return {
     /**
@@ -218,25 +195,14 @@ export function createRevocationLog({
     /** When this session at an identity provider ends, where that was said after it began; 0 where it was ended. */
     sessionEnd: (session: IdpSessionId): NumericDate | undefined => known.sessionEnd(idpSessionKey(session)),
 
+    /** What is revoked and still matters, in pages. */
+    list: known.list,
     pull,
-    age,
-    isFresh,
-
-    /**
-     * Fulfilled where what is known here is at most S old, after one read where it is not: a process that was stopped for a
-     * while is not cut off. @throws OAuthError 503 where the log cannot be read
-     */
-    fresh,
-
-    /** The same for those who would rather go on with what was known last, which is counted; once there is any. */
-    async freshOrCounted(): Promise<void> {
-      await fresh().catch((error: unknown) => {
-        if (readAt === undefined) throw error
-        acceptedStale++
-      })
-    },
-
-    acceptedStale: () => acceptedStale,
+    age: freshness.age,
+    isFresh: freshness.isFresh,
+    fresh: freshness.fresh,
+    freshOrCounted: freshness.freshOrCounted,
+    acceptedStale: freshness.acceptedStale,
 
     /** Tells of each entry that is learnt, from here or from elsewhere. */
     onLearn(learner: (entry: RevocationEntry) => void): void {

@@ -68,6 +68,8 @@ export interface Client {
   readonly introspects?: readonly string[]
   /** Hashes of the tokens that manage it (RFC 7592), newest first. */
   readonly registrationTokens?: readonly ClientSecret[]
+  /** May use the deny list endpoint; only the configuration says so. */
+  readonly mayDeny?: boolean
   readonly createdAt: NumericDate
   /** When a user first agreed to it, or it first got a token; absent: never yet, or it was not written down. */
   readonly firstUsedAt?: NumericDate
