@@ -76,6 +76,7 @@ export function clientStoreContract(make: StoresFactory): void {
         policy: 'p',
         firstParty: true,
         introspects: ['x'],
+        mayDeny: true,
       },
       ...{
         registrationTokens: [{ hash: aHash(), expiresAt: T + 0.5 }],

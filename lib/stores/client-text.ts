@@ -31,6 +31,7 @@ const letters: Record<keyof Client, string> = {
   policy: 'P',
   firstParty: 'y',
   introspects: 'I',
+  mayDeny: 'N',
   registrationTokens: 'w',
   createdAt: 'z',
   firstUsedAt: 'U',
