@@ -2,7 +2,7 @@ import { type ClientOptions, clientOptions, secretOf } from './client-options.ts
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
 import { type IdpSessionOptions, idpSessionsShape } from './idp-session-options.ts'
-import { algorithms, type SigningAlgorithm } from './protocol/jwa.ts'
+import { type KeyOptions, keysShape } from './key-options.ts'
 import {
   type Check,
   callback,
@@ -23,23 +23,6 @@ import { type Clock, type Every, systemClock, systemEvery, systemMonotonic } fro
 import { type RefreshTokenOptions, refreshTokenShape } from './refresh-policy.ts'
 import { type RegistrationOptions, registrationShape } from './registration-options.ts'
 import type { Stores } from './stores/ports.ts'
-
-export interface KeyOptions {
-  /** Default `ES256`. */
-  alg?: SigningAlgorithm | undefined
-  /** Modulus for RS256 and PS256 (default 2048; 2048, 3072 or 4096). */
-  rsaBits?: number | undefined
-  /** Seconds that a key signs before its successor (default 2,592,000 = 30 days). */
-  rotationInterval?: number | undefined
-  /** Seconds that a key is published before it signs (default 86,400 = 24 h). */
-  publishBefore?: number | undefined
-  /** Seconds that the JWK Set may be cached (default 300). */
-  jwksMaxAge?: number | undefined
-  /** Seconds: the longest cache of a verifier to plan for (default 600). */
-  verifierCache?: number | undefined
-  /** Seconds by which clocks of instances and verifiers may differ, for the schedule (default 60). */
-  clockTolerance?: number | undefined
-}
 
 /** Dangers that production is refused for, unless they are named in `allowInProduction`. */
 export type ProductionDanger = 'memory-stores' | 'generated-secret' | 'http-issuer'
@@ -168,31 +151,7 @@ export const aatOptionsShape = {
   codeLifetime: optional(seconds(1, 600), 60),
   authorizationLifetime: optional(seconds(30, 3600), 600),
   consentLifetime: optional(seconds(0, LONGEST), 90 * DAY),
-  keys: optional(
-    object({
-      alg: optional(oneOf(...(Object.keys(algorithms) as SigningAlgorithm[])), 'ES256'),
-      rsaBits: optional(
-        verified<number>((value) =>
-          [2048, 3072, 4096].includes(value as number) ? undefined : 'must be 2048, 3072 or 4096',
-        ),
-        2048,
-      ),
-      rotationInterval: optional(seconds(1, LONGEST), 30 * DAY),
-      publishBefore: optional(seconds(0, LONGEST), DAY),
-      jwksMaxAge: optional(seconds(0, DAY), 300),
-      verifierCache: optional(seconds(0, 30 * DAY), 600),
-      clockTolerance: optional(seconds(0, 3600), 60),
-    }),
-    {
-      alg: 'ES256' as SigningAlgorithm,
-      rsaBits: 2048,
-      rotationInterval: 30 * DAY,
-      publishBefore: DAY,
-      jwksMaxAge: 300,
-      verifierCache: 600,
-      clockTolerance: 60,
-    },
-  ),
+  keys: keysShape,
   endpoints: optional(
     object({
       authorization: optional(endpointPath),
