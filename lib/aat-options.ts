@@ -1,4 +1,5 @@
 import { type ClientOptions, clientOptions, secretOf } from './client-options.ts'
+import { type DpopOptions, dpopShape } from './dpop-options.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
 import { type IdpSessionOptions, idpSessionsShape } from './idp-session-options.ts'
@@ -49,6 +50,8 @@ export interface AatOptions {
   registration?: RegistrationOptions | undefined
   /** Sessions at the identity provider where users sign in. */
   idpSessions?: IdpSessionOptions | undefined
+  /** Access tokens that are bound to a key of the client's (RFC 9449). */
+  dpop?: DpopOptions | undefined
   /** Seconds that an authorization code lives (default 60, 1 to 600). */
   codeLifetime?: number | undefined
   /** Seconds that a user has for signing in and deciding (default 600). */
@@ -148,6 +151,7 @@ export const aatOptionsShape = {
   ),
   registration: registrationShape,
   idpSessions: idpSessionsShape,
+  dpop: dpopShape,
   codeLifetime: optional(seconds(1, 600), 60),
   authorizationLifetime: optional(seconds(30, 3600), 600),
   consentLifetime: optional(seconds(0, LONGEST), 90 * DAY),

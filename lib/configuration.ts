@@ -32,6 +32,7 @@ export interface Configuration {
   readonly refreshSettings: RefreshSettings
   readonly registrationPolicies: Registrations['policies']
   readonly idpSessions: CheckedOptions['idpSessions']
+  readonly dpop: CheckedOptions['dpop']
   readonly refreshGrace: number
   readonly codeLifetime: number
   readonly authorizationLifetime: number
@@ -141,6 +142,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     refreshSettings,
     registrationPolicies,
     idpSessions: options.idpSessions,
+    dpop: options.dpop,
     refreshGrace: refreshTokens.grace,
     codeLifetime: options.codeLifetime,
     authorizationLifetime: options.authorizationLifetime,
@@ -181,8 +183,17 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
  * that. What differs from one to the next on purpose (secrets in a rotation, hooks, limits) is not in it.
  */
 function fingerprintOf(options: CheckedOptions): Sha256 {
-  const { issuer, resources, defaultResource, clients, refreshTokens, codeLifetime, keys, clockTolerance } =
-    options
+  const {
+    issuer,
+    resources,
+    defaultResource,
+    clients,
+    refreshTokens,
+    codeLifetime,
+    keys,
+    clockTolerance,
+    dpop,
+  } = options
   const { longest } = options.idpSessions
   const shown = clients.map(({ clientSecret: _secret, ...client }) => client)
   return sha256(
@@ -197,6 +208,7 @@ function fingerprintOf(options: CheckedOptions): Sha256 {
       clockTolerance,
       longest,
       options.registration.policies,
+      dpop,
     ]),
   )
 }

@@ -1,4 +1,5 @@
 import type { Router } from 'express'
+import { tokenTypeOf } from '../grants/grant-type.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { sendText, setNoStore } from '../http/headers.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
@@ -63,7 +64,7 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
       return inactive
     // Guards allow for clocks that differ; whoever issued the token knows when it is over (RFC 7662 section 4).
     if (parts.clock() >= claims.exp) return inactive
-    return { ...claims, active: true, token_type: 'Bearer' }
+    return { ...claims, active: true, token_type: tokenTypeOf(claims.cnf) }
   }
 
   return clientEndpoint(parts, 'introspection', options, async (caller, form, { req, res, failures }) => {

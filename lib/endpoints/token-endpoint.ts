@@ -3,6 +3,7 @@ import { type Aat, partsOf } from '../http/aat.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { clientEndpoint } from './client-endpoint.ts'
+import { createSenders } from './token-sender.ts'
 
 export interface TokenEndpointOptions {
   /** Failed client authentications from one address (default 600 in 60 seconds); good requests are never counted. */
@@ -16,7 +17,8 @@ export interface TokenEndpointOptions {
  */
 export function tokenEndpoint(aat: Aat, options: TokenEndpointOptions = {}): Router {
   const parts = partsOf(aat, 'tokenEndpoint')
-  return clientEndpoint(parts, 'token', options, async (client, form, { now }) => {
+  const senderOf = createSenders(parts)
+  return clientEndpoint(parts, 'token', options, async (client, form, { req, res, now }) => {
     const name = form.one('grant_type')
     if (name === undefined) throw new OAuthError('invalid_request', 'grant_type is missing')
     const grantType = parts.grantTypes.get(name)
@@ -27,6 +29,6 @@ export function tokenEndpoint(aat: Aat, options: TokenEndpointOptions = {}): Rou
       )
     if (!client.grantTypes.includes(name))
       throw new OAuthError('unauthorized_client', 'the client may not use this grant_type')
-    return grantType({ client, form, now })
+    return grantType({ client, form, now, sender: senderOf(req, res, client) })
   })
 }

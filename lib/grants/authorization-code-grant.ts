@@ -2,7 +2,7 @@ import { OAuthError } from '../protocol/oauth-error.ts'
 import { challengeOf, isCodeVerifier } from '../protocol/pkce.ts'
 import { randomId } from '../protocol/random.ts'
 import type { CodeRedemption, CodeRefusal } from '../stores/ports.ts'
-import { about, type GrantType, type GrantTypeOptions, readWanted } from './grant-type.ts'
+import { about, boundToFor, type GrantType, type GrantTypeOptions, readWanted } from './grant-type.ts'
 import { createGrantIssuance, type GrantRequest } from './issuance.ts'
 
 const unknownCode = 'the code is unknown, expired or used'
@@ -16,6 +16,8 @@ const refusals: Record<CodeRefusal, () => OAuthError> = {
   expired: () => new OAuthError('invalid_grant', unknownCode),
   redirect_uri_mismatch: () =>
     new OAuthError('invalid_grant', 'redirect_uri is not the one of the authorization request'),
+  sender_mismatch: () =>
+    new OAuthError('invalid_grant', 'the code is bound to another key (RFC 9449 section 10)'),
   verifier_mismatch: () =>
     new OAuthError('invalid_grant', 'code_verifier does not match; the code can no longer be used'),
   resource_exceeded: () =>
@@ -36,7 +38,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
   const issuance = createGrantIssuance(options)
 
   return async (asked) => {
-    const { client, form } = asked
+    const { client, form, sender } = asked
     const codeText = form.one('code')
     if (codeText === undefined) throw new OAuthError('invalid_request', 'code is missing')
     const wanted = readWanted(form)
@@ -52,8 +54,9 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
     if (code === undefined) throw refusals.unknown()
 
     // Ahead of the commit, so that a refusal consumes nothing. No record here: the store will say what that means.
+    const confirmation = await sender.confirm()
     const policy = options.refreshPolicyOf(client)
-    const request: GrantRequest = { ...asked, policy, wanted, grantType: 'authorization_code' }
+    const request: GrantRequest = { ...asked, policy, confirmation, wanted, grantType: 'authorization_code' }
     const needsReading = issuance.needsReading(policy)
     const record = needsReading ? await grants.readCode(code.grantId) : undefined
     const isTheirs =
@@ -72,6 +75,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       nonce: randomId(random),
       clientId: client.id,
       challenge: challengeOf(verifier),
+      ...(confirmation?.jkt !== undefined && { dpopJkt: confirmation.jkt }),
       ...(redirectUri !== undefined && { redirectUri }),
       ...wanted,
       obtainable: issuance.obtainableBy(client),
@@ -81,9 +85,11 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
         family: {
           token: { hash: first.hash, keyId: first.keyId },
           lineage: first.lineage,
+          ...boundToFor(client, confirmation),
         },
       }),
     }
+    await sender.use()
     let outcome = await grants.redeemCode(redemption)
     if (outcome.outcome === 'session_over') {
       const idpSessionEnd = await issuance.prolonged(outcome.grant, policy)

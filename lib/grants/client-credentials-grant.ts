@@ -3,7 +3,7 @@ import { readNewScope, readResources } from '../protocol/resource.ts'
 import { parseScope } from '../protocol/scope.ts'
 import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
 import { checkCustomClaims } from '../tokens/mint.ts'
-import { type GrantType, type GrantTypeOptions, reportIssued } from './grant-type.ts'
+import { type GrantType, type GrantTypeOptions, reportIssued, tokenTypeOf } from './grant-type.ts'
 
 /**
  * `client_credentials` (RFC 6749 §4.4): a token for the client itself. Its `sub` is `client:` and the client's id
@@ -17,7 +17,7 @@ export function clientCredentialsGrant({
   signer,
   revocations,
 }: GrantTypeOptions): GrantType {
-  return async ({ client, form, now }) => {
+  return async ({ client, form, now, sender }) => {
     if (client.authenticationMethod === 'none')
       throw new OAuthError('unauthorized_client', 'client_credentials needs a client that authenticates')
     const [resource, ...more] = readResources(resources, form.resources)
@@ -29,6 +29,7 @@ export function clientCredentialsGrant({
       scopeText === undefined ? undefined : parseScope(scopeText),
       client,
     )
+    const confirmation = await sender.confirm()
     const subject = CLIENT_SUBJECT_PREFIX + client.id
     const customClaims =
       hooks.claims &&
@@ -51,17 +52,19 @@ export function clientCredentialsGrant({
           client.accessTokenLifetime ?? resource.accessTokenLifetime,
           resource.accessTokenLifetime,
         ),
+        confirmation,
         customClaims,
       },
       await signer(),
     )
+    await sender.use()
     // A client that was deleted or revoked while its request was on the way.
     if (revocations.covers({ clientId: client.id, subject, issuedAt: now }))
       throw new OAuthError('invalid_client', 'client authentication failed')
     reportIssued(emit, minted, 'client_credentials', resource.identifier)
     return {
       access_token: minted.token,
-      token_type: 'Bearer',
+      token_type: tokenTypeOf(confirmation),
       expires_in: minted.expiresIn,
       scope: scope.join(' '),
     }

@@ -1,4 +1,6 @@
 import type { IdpSessionCheck } from '../authorization/idp-session-check.ts'
+import { boundToOf, type Confirmation } from '../protocol/confirmation.ts'
+import type { TokenHash } from '../protocol/digest.ts'
 import type { Emit } from '../protocol/events.ts'
 import type { Form } from '../protocol/form.ts'
 import type { Random } from '../protocol/random.ts'
@@ -17,12 +19,26 @@ import type { RefreshTokens } from '../tokens/refresh-token.ts'
 /** A successful token response (RFC 6749 §5.1); members that do not apply are left out, never `null`. */
 export interface TokenResponse {
   readonly access_token: string
-  readonly token_type: 'Bearer'
+  readonly token_type: 'Bearer' | 'DPoP'
   readonly expires_in: number
   readonly scope: string
   readonly refresh_token?: string
   /** Seconds that the refresh token is still good for. */
   readonly refresh_token_expires_in?: number
+}
+
+/** Who sends a token request, beside the client that it names: the holder of a key or certificate, or anybody. */
+export interface Sender {
+  /**
+   * What tokens of this request are to be bound to; `undefined` for bearer tokens. Uses up nothing.
+   * @throws OAuthError for a proof that is not good, or missing where one is demanded
+   */
+  confirm(): Promise<Confirmation | undefined>
+  /**
+   * Uses up what is good for one use: the last step that can refuse, so that a refusal loses nothing.
+   * @throws OAuthError for a proof that was used before, StoreUnavailable where that cannot be told
+   */
+  use(): Promise<void>
 }
 
 /** A request at the token endpoint once it is known whose it is. */
@@ -32,6 +48,7 @@ export interface TokenRequest {
   readonly form: Form
   /** From before the client was authenticated. */
   readonly now: NumericDate
+  readonly sender: Sender
 }
 
 /** A room: one `grant_type`. All refusals come before its one atomic store call; after it, only minting. */
@@ -93,6 +110,21 @@ export function reportIssued(
     resource,
     expiresAt: claims.exp,
   })
+}
+
+/** What `token_type` says (RFC 9449 §5); tokens bound to a certificate are used like bearer tokens (RFC 8705 §3). */
+export function tokenTypeOf(confirmation: Confirmation | undefined): TokenResponse['token_type'] {
+  return confirmation?.jkt === undefined ? 'Bearer' : 'DPoP'
+}
+
+/** What a refresh token is bound to: those of clients that authenticate are bound to that (RFC 9449 §5, RFC 8705 §4). */
+export function boundToFor(
+  client: Client,
+  confirmation: Confirmation | undefined,
+): { readonly boundTo?: TokenHash } {
+  return confirmation === undefined || client.authenticationMethod !== 'none'
+    ? {}
+    : { boundTo: boundToOf(confirmation) }
 }
 
 /** Who an event is about. */

@@ -1,3 +1,4 @@
+import type { Confirmation } from '../protocol/confirmation.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readTokenTarget } from '../protocol/resource.ts'
 import { coversScope } from '../protocol/scope.ts'
@@ -14,6 +15,7 @@ import {
   type TokenContext,
   type TokenRequest,
   type TokenResponse,
+  tokenTypeOf,
   type Wanted,
 } from './grant-type.ts'
 
@@ -21,6 +23,8 @@ import {
 export interface GrantRequest extends TokenRequest {
   /** In force for the client at this request. */
   readonly policy: RefreshPolicy
+  /** What the sender proved. */
+  readonly confirmation: Confirmation | undefined
   readonly wanted: Wanted
   readonly grantType: 'authorization_code' | 'refresh_token'
 }
@@ -122,7 +126,7 @@ export function createGrantIssuance({
 
     async issue(
       grant: Grant,
-      { client, policy, wanted, grantType }: GrantRequest,
+      { client, policy, confirmation, wanted, grantType }: GrantRequest,
       signer: Signer,
       stored: FamilyLimits | undefined,
       refreshToken: RefreshToken | undefined,
@@ -159,6 +163,7 @@ export function createGrantIssuance({
             ...idpSessionKeys(grant.idpSession),
             sessionBegan: grant.sessionBegan,
           }),
+          confirmation,
           customClaims,
         },
         signer,
@@ -166,7 +171,7 @@ export function createGrantIssuance({
       reportIssued(emit, minted, grantType, resource.identifier)
       return {
         access_token: minted.token,
-        token_type: 'Bearer',
+        token_type: tokenTypeOf(confirmation),
         expires_in: minted.expiresIn,
         scope: scope.join(' '),
         ...(refreshToken !== undefined &&

@@ -1,7 +1,7 @@
 import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
 import { randomId } from '../protocol/random.ts'
 import type { RefreshRefusal, RefreshRequest } from '../stores/ports.ts'
-import { about, type GrantType, type GrantTypeOptions, readWanted } from './grant-type.ts'
+import { about, boundToFor, type GrantType, type GrantTypeOptions, readWanted } from './grant-type.ts'
 import { createGrantIssuance, type GrantRequest } from './issuance.ts'
 
 const unusable = 'the refresh token is unknown, expired, revoked or spent'
@@ -13,6 +13,8 @@ const refusals: Record<RefreshRefusal, () => OAuthError> = {
   ended: () => new OAuthError('invalid_grant', unusable),
   reused: () => new OAuthError('invalid_grant', unusable),
   expired: () => new OAuthError('invalid_grant', unusable),
+  sender_mismatch: () =>
+    new OAuthError('invalid_grant', 'the refresh token is bound to a key or certificate that was not proven'),
   scope_exceeded: () =>
     new OAuthError('invalid_scope', 'scope has more than was granted (RFC 6749 section 6)'),
   nothing_left: () =>
@@ -30,7 +32,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
   const issuance = createGrantIssuance(options)
 
   return async (asked) => {
-    const { client, form } = asked
+    const { client, form, sender } = asked
     const text = form.one('refresh_token')
     if (text === undefined) throw new OAuthError('invalid_request', 'refresh_token is missing')
     const token = refreshTokens.read(text)
@@ -38,9 +40,12 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     if (token === undefined || next === undefined) throw refusals.unknown()
 
     const wanted = readWanted(form)
+    const confirmed = await orRefusal(sender.confirm())
+    const isRefused = confirmed instanceof OAuthError
+    const confirmation = isRefused ? undefined : confirmed
     const policy = options.refreshPolicyOf(client)
-    const request: GrantRequest = { ...asked, policy, wanted, grantType: 'refresh_token' }
-    const needsReading = issuance.needsReading(policy)
+    const request: GrantRequest = { ...asked, policy, confirmation, wanted, grantType: 'refresh_token' }
+    const needsReading = !isRefused && issuance.needsReading(policy)
 
     // Of a current token a refusal must consume nothing, so the hooks are asked ahead; a retry consumes nothing anyway.
     const family = needsReading ? await grants.readFamily(token.grantId) : undefined
@@ -52,6 +57,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     const ahead = isCurrent ? await issuance.consult(family.grant, request) : undefined
     await revocations.fresh()
     const signer = await options.signer()
+    const used = isRefused ? confirmed : await orRefusal(sender.use())
     const attempt: RefreshRequest = {
       grantId: token.grantId,
       generation: token.generation,
@@ -60,6 +66,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       next: { hash: next.hash, keyId: next.keyId },
       nonce: randomId(random),
       clientId: client.id,
+      ...(used instanceof OAuthError ? { boundTo: 'unproven' } : boundToFor(client, confirmation)),
       policy,
       grace: refreshGrace,
       ...wanted,
@@ -99,6 +106,18 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       if (!revocations.coversGrant(grant, policy)) await endGrant(grant.id, 'revoked', 'an ended family')
     } else if (outcome.outcome === 'foreign')
       emit('token.foreign', { clientId: client.id, owner: outcome.grant.clientId, grantId: outcome.grant.id })
-    throw refusals[outcome.outcome]()
+    throw outcome.outcome === 'sender_mismatch' && used instanceof OAuthError
+      ? used
+      : refusals[outcome.outcome]()
+  }
+}
+
+/** A refusal as a value: whatever is wrong with a proof, a spent token beside it is still seen as spent. */
+async function orRefusal<T>(step: Promise<T>): Promise<T | OAuthError> {
+  try {
+    return await step
+  } catch (error) {
+    if (error instanceof OAuthError) return error
+    throw error
   }
 }

@@ -174,7 +174,8 @@ export function requireAat<Claims = unknown>(
       tolerance: source.clockTolerance,
       maxLifetime: source.maxLifetime,
     }))
-    if (verified === undefined) return invalidToken
+    // A sender-constrained token is no bearer token (RFC 9449 §7.1, RFC 8705 §3).
+    if (verified === undefined || verified.claims.cnf !== undefined) return invalidToken
     await source.knowsRevocations(settings.whenRevocationStale)
     if (source.isRevoked(verified.claims, verified.kid)) return invalidToken
     const { claims } = verified

@@ -16,6 +16,7 @@ import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
 import type { Client, FamilyQuery, RefreshPolicyOf, Stores } from '../stores/ports.ts'
+import type { DpopNonces } from '../tokens/dpop-nonce.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
 import type { DenyList } from './deny-list.ts'
 
@@ -145,6 +146,16 @@ export type EndpointName =
   | 'denyList'
   | 'jwks'
 
+/** What DPoP proofs must be (RFC 9449). */
+export interface DpopRules {
+  /** No token without a proof. */
+  readonly required: boolean
+  /** Where nonces are demanded. */
+  readonly nonces: DpopNonces | undefined
+  /** Seconds. */
+  readonly proofLifetime: number
+}
+
 /** What the doors use of an `aat`; wired by `createAat`. */
 export interface AatParts {
   readonly issuer: string
@@ -170,6 +181,7 @@ export interface AatParts {
   readonly authorize: Authorize
   readonly grantTypes: ReadonlyMap<string, GrantType>
   readonly refreshTokens: RefreshTokens
+  readonly dpop: DpopRules
   /** The policy in force for a client. */
   readonly refreshPolicyOf: RefreshPolicyOf
   readonly idpSessions: IdpSessions

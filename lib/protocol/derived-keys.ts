@@ -16,6 +16,8 @@ export interface DerivedKeys {
   readonly proof: KeyObject
   /** Ties a consent form to its request and its user. */
   readonly form: KeyObject
+  /** Tags the nonces of DPoP proofs. */
+  readonly nonce: KeyObject
 }
 
 export function deriveKeys(secret: string): DerivedKeys {
@@ -28,6 +30,7 @@ export function deriveKeys(secret: string): DerivedKeys {
     sealing: createSecretKey(derive('sealing')),
     proof: createSecretKey(derive('proof')),
     form: createSecretKey(derive('form')),
+    nonce: createSecretKey(derive('nonce')),
   }
 }
 

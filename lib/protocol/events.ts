@@ -64,6 +64,8 @@ export interface AatEvents {
   'client.registered': { clientId: string; clientName?: string; redirectUris: readonly string[] }
   'client.deleted': { clientId: string }
   'client.authentication_failed': { clientId: string | undefined; reason: string }
+  /** A DPoP proof was refused: a replay, for another address, badly signed. A missing or old nonce is none of these. */
+  'dpop_proof.refused': { at: 'token' | 'resource'; clientId: string | undefined; reason: string }
   'registration.refused': { reason: string }
   'key.created': { kid: string; alg: string; activatesAt: NumericDate }
   'key.activated': { kid: string; alg: string }

@@ -1,7 +1,7 @@
 /**
  * Every error that this library says to a client, with its HTTP status.
  *
- * Sources: RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7591 §3.2.2, RFC 8707 §2, RFC 9470 §3,
+ * Sources: RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7591 §3.2.2, RFC 8707 §2, RFC 9449 §5 and §8, RFC 9470 §3,
  * OpenID Connect Core §3.1.2.6, OpenID Connect Unmet Authentication Requirements §3.
  */
 const statusOf = {
@@ -20,6 +20,8 @@ const statusOf = {
   unmet_authentication_requirements: 400,
   invalid_redirect_uri: 400,
   invalid_client_metadata: 400,
+  invalid_dpop_proof: 400,
+  use_dpop_nonce: 400,
   invalid_token: 401,
   insufficient_scope: 403,
   insufficient_user_authentication: 401,

@@ -62,6 +62,8 @@ export interface Client {
   readonly accessTokenFormat?: 'jwt' | 'opaque'
   /** Name of the registration policy that judges it; absent: the default one. */
   readonly policy?: string
+  /** It gets no token without a DPoP proof (RFC 9449 §5.2). */
+  readonly dpopBoundAccessTokens?: boolean
   /** No consent page: the app vouches for it. */
   readonly firstParty?: boolean
   /** Resource identifiers whose tokens it may introspect, as their resource server. */

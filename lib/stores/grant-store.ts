@@ -30,6 +30,8 @@ export interface CodeRecord {
   readonly redirectUriRequired: boolean
   /** S256 only (RFC 7636). */
   readonly codeChallenge: string
+  /** Thumbprint of the one key that may redeem it (RFC 9449 §10), where the authorization request named one. */
+  readonly dpopJkt?: string
   /** Valid while now < expiresAt. */
   readonly expiresAt: NumericDate
   /** Seconds that its refresh tokens will live by today's policy, where there will be any: lists remember the grant so long. */
@@ -71,6 +73,8 @@ export interface CodeRedemption {
   readonly redirectUri?: string
   /** S256 of the presented verifier. */
   readonly challenge: string
+  /** Thumbprint of the key that the request's proof has. */
+  readonly dpopJkt?: string
   /** What the access token is for, where the request says; must be within the grant. */
   readonly resource?: string
   readonly scope?: readonly string[]
@@ -83,6 +87,8 @@ export interface CodeRedemption {
     readonly token: NextToken
     /** Of the family: a token of another lineage is none of it, whatever else it says. */
     readonly lineage: TokenHash
+    /** The family works with this key or certificate alone. */
+    readonly boundTo?: TokenHash
   }
 }
 
@@ -98,6 +104,7 @@ export type CodeRefusal =
   | 'burnt'
   | 'expired'
   | 'redirect_uri_mismatch'
+  | 'sender_mismatch'
   | 'verifier_mismatch'
   | 'resource_exceeded'
   | 'scope_exceeded'
@@ -123,6 +130,11 @@ export interface RefreshRequest {
   readonly next: NextToken
   readonly nonce: string
   readonly clientId: string
+  /**
+   * The key or certificate that the request proved, where families of the client are bound: a family that has none yet is bound
+   * to it. `unproven`: the proof is bad, so nothing is given; what is spent is seen as spent all the same.
+   */
+  readonly boundTo?: TokenHash | 'unproven'
   readonly policy: RefreshPolicy
   /** When the session at the identity provider ends by now, instead of what the record says; it is recorded. */
   readonly idpSessionEnd?: NumericDate
@@ -154,6 +166,7 @@ export type RefreshRefusal =
   | 'ended'
   | 'reused'
   | 'expired'
+  | 'sender_mismatch'
   | 'scope_exceeded'
   | 'nothing_left'
   | 'resource_exceeded'
@@ -167,6 +180,8 @@ export interface FamilyView {
   readonly generation: number
   readonly tokenHash: TokenHash
   readonly lineage: TokenHash
+  /** The key or certificate that every refresh must prove; absent: none. */
+  readonly boundTo?: TokenHash | undefined
   readonly openedAt: NumericDate
   /** When the present expiry period began: `openedAt`, or the last reset. */
   readonly periodStart: NumericDate

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { type Confirmation, readConfirmation } from '../protocol/confirmation.ts'
 import { decodeUtf8, parseJsonObject } from '../protocol/encoding.ts'
 import { type SigningAlgorithm, signWith } from '../protocol/jwa.ts'
 import { isScopeToken } from '../protocol/scope.ts'
@@ -41,6 +42,8 @@ export interface AatClaims {
   readonly idp_sub?: string
   /** When the user signed in with that session: an end of all sessions of a user is one of those that began before. */
   readonly idp_iat?: NumericDate
+  /** What it is bound to (RFC 9449 §6, RFC 8705 §3.1); absent: a bearer token. */
+  readonly cnf?: Confirmation
 }
 
 /** Claims that a hook cannot set: the registered ones that this library generates, and those with security meaning. */
@@ -158,8 +161,7 @@ export function readClaims(
   if ((sid !== undefined && !isName(sid)) || (idp_sub !== undefined && !isName(idp_sub)))
     return { problem: 'sid or idp_sub' }
   if (idp_iat !== undefined && !Number.isFinite(idp_iat)) return { problem: 'idp_iat' }
-  // A sender-constrained token is no bearer token (RFC 9449 §7.1, RFC 8705 §3).
-  if (cnf !== undefined) return { problem: 'sender-constrained' }
+  if (cnf !== undefined && readConfirmation(cnf) === undefined) return { problem: 'cnf' }
   return { claims: { ...claims, aud: audience, scope: scope ?? '' } as AatClaims & Record<string, unknown> }
 }
 

@@ -1,3 +1,4 @@
+import type { Confirmation } from '../protocol/confirmation.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { ConfigurationError } from '../protocol/options.ts'
 import { type Random, randomId } from '../protocol/random.ts'
@@ -30,6 +31,8 @@ export interface AccessTokenOrder {
   readonly session?: string | undefined
   readonly idpSubject?: string | undefined
   readonly sessionBegan?: NumericDate | undefined
+  /** What it is bound to; absent: a bearer token. */
+  readonly confirmation?: Confirmation | undefined
   readonly customClaims?: Record<string, unknown> | undefined
 }
 
@@ -68,6 +71,7 @@ export function createMint(issuer: string, clock: () => NumericDate, random: Ran
         idp_sub: order.idpSubject,
         idp_iat: toMillisecond(order.sessionBegan ?? now),
       }),
+      ...(order.confirmation !== undefined && { cnf: order.confirmation }),
     }
     const token = await signAccessToken({ ...order.customClaims, ...claims }, signer)
     if (token.length > MAX_ISSUED_TOKEN) {
@@ -115,6 +119,7 @@ export function longestTokenLength(
     sid: 'x'.repeat(22),
     idp_sub: 'x'.repeat(22),
     idp_iat: 10_000_000_000.123,
+    cnf: { jkt: 'x'.repeat(43), 'x5t#S256': 'x'.repeat(43) },
   })
   const header = JSON.stringify({ alg: 'ES256', typ: ACCESS_TOKEN_TYPE, kid: 'x'.repeat(43) })
   const base64 = (bytes: number) => Math.ceil((bytes * 4) / 3)

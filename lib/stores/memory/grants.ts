@@ -66,6 +66,9 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       ) {
         return { outcome: 'redirect_uri_mismatch', grant }
       }
+      const { dpopJkt } = code.record
+      if (dpopJkt !== undefined && dpopJkt !== redemption.dpopJkt)
+        return { outcome: 'sender_mismatch', grant }
       const excess = excessOver(grant, redemption)
       if (excess !== undefined) return { outcome: excess, grant }
       const sessionEnd = sessionEndOf(grant, policy)
@@ -77,10 +80,11 @@ export function memoryGrants(clock: Clock, maxEntries: number): GrantStore {
       code.state = 'used'
       code.nonce = redemption.nonce
       if (redemption.family !== undefined && !isWithheld(grant, policy)) {
-        const { token, lineage } = redemption.family
+        const { token, lineage, boundTo } = redemption.family
         const family: Family = {
           grant,
           lineage,
+          boundTo,
           openedAt: now,
           generation: 0,
           token,
@@ -148,10 +152,21 @@ function viewOf({
   generation,
   token,
   lineage,
+  boundTo,
   openedAt,
   periodStart,
   lastUsedAt,
   ended,
 }: Family): FamilyView {
-  return { grant, generation, tokenHash: token.hash, lineage, openedAt, periodStart, lastUsedAt, ended }
+  return {
+    grant,
+    generation,
+    tokenHash: token.hash,
+    lineage,
+    ...(boundTo !== undefined && { boundTo }),
+    openedAt,
+    periodStart,
+    lastUsedAt,
+    ended,
+  }
 }

@@ -11,6 +11,8 @@ export interface Family {
   grant: Grant
   readonly openedAt: NumericDate
   readonly lineage: TokenHash
+  /** The key or certificate that every refresh must prove. */
+  boundTo: TokenHash | undefined
   generation: number
   token: NextToken
   /** The immediate predecessor, its own expiry, when it was first used, and the nonce of its last run. */
@@ -40,12 +42,18 @@ export function decide(family: Family, request: RefreshRequest, now: NumericDate
   const isAhead = age < 0
   const limits = limitsOf({ ...family, grant }, policy, now)
 
+  // One without a key takes the first that is proven; one with a key takes no other.
+  const isTheirs =
+    request.boundTo !== 'unproven' && (family.boundTo === undefined || family.boundTo === request.boundTo)
+
   if (isCurrent || isAhead) {
     if (isOver(limits)) return { outcome: 'expired', grant }
+    if (!isTheirs) return { outcome: 'sender_mismatch', grant }
     const excess = excessOver(grant, request)
     if (excess !== undefined) return { outcome: excess, grant }
     family.lastUsedAt = now
     family.grant = grant
+    family.boundTo ??= request.boundTo as TokenHash | undefined
     if (policy.issuance === 'keep') {
       if (isAhead) {
         family.generation = request.generation
@@ -95,6 +103,7 @@ export function decide(family: Family, request: RefreshRequest, now: NumericDate
       // What a session bounds ends with it alone, also where that was prolonged since.
       const wasOver = sessionEndOf(grant, policy) === undefined && now >= previous.expiresAt
       if (wasOver || isOver(limits)) return { outcome: 'expired', grant }
+      if (!isTheirs) return { outcome: 'sender_mismatch', grant }
       const excess = excessOver(grant, request)
       if (excess !== undefined) return { outcome: excess, grant }
       previous.retries++
@@ -102,6 +111,7 @@ export function decide(family: Family, request: RefreshRequest, now: NumericDate
       previous.nonce = request.nonce
       family.lastUsedAt = now
       family.grant = grant
+      family.boundTo ??= request.boundTo as TokenHash | undefined
       return { outcome: 'retried', ...answer, fastForwarded: false }
     }
   }

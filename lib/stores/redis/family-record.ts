@@ -9,13 +9,13 @@ import type { EndReason, FamilyView, Grant } from '../ports.ts'
  * `redeem-code.lua` the first one, `end-grant.lua` and `redeem-code.lua` the flags.
  *
  * ```
- *  0 u8  version (1)                                40 8   nonce of the last rotation
+ *  0 u8  version: 1, or 2 where it is bound          40 8   nonce of the last rotation
  *  1 u8  why it ended, 0 to 3; +4: the last         48 16  hash of the lineage
  *        rotation was a fast-forward                64 16  hash of the current token
  *  2 u32 generation                                 80 16  hash of the previous token
  *  6 u48 when it was opened                         96 u8  length of the id of the current token's secret
- * 12 u48 when its present period began              97     that id, then the grant
- * 18 u48 when it was used last
+ * 12 u48 when its present period began              97     that id, in version 2 the key that the family is
+ * 18 u48 when it was used last                             bound to (16), then the grant
  * 24 u48 when it is over
  * 30 u48 when it was rotated last
  * 36 u16 milliseconds that the previous token had left when it was used (65,535: or more)
@@ -23,6 +23,7 @@ import type { EndReason, FamilyView, Grant } from '../ports.ts'
  * ```
  */
 const AT = {
+  version: 0,
   flags: 1,
   generation: 2,
   openedAt: 6,
@@ -47,7 +48,9 @@ export interface FamilyRecord {
 /** @throws Error for a record that is none */
 export function readFamilyRecord(grantId: string, record: Buffer): FamilyRecord {
   const keyIdAt = AT.keyIdLength + 1
-  const grantAt = keyIdAt + record.readUInt8(AT.keyIdLength)
+  const keyIdEnd = keyIdAt + record.readUInt8(AT.keyIdLength)
+  const isBound = record.readUInt8(AT.version) === 2
+  const grantAt = keyIdEnd + (isBound ? 16 : 0)
   const over = readTime(record, AT.over)
   return {
     view: {
@@ -55,12 +58,13 @@ export function readFamilyRecord(grantId: string, record: Buffer): FamilyRecord 
       generation: record.readUInt32BE(AT.generation),
       tokenHash: readHash(record, AT.token),
       lineage: readHash(record, AT.lineage),
+      ...(isBound && { boundTo: readHash(record, keyIdEnd) }),
       openedAt: readTime(record, AT.openedAt),
       periodStart: readTime(record, AT.periodStart),
       lastUsedAt: readTime(record, AT.lastUsedAt),
       ended: endReasons[record.readUInt8(AT.flags) % 4],
     },
-    keyId: record.toString('latin1', keyIdAt, grantAt),
+    keyId: record.toString('latin1', keyIdAt, keyIdEnd),
     isOver: (now) => now >= over,
   }
 }

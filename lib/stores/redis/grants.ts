@@ -4,6 +4,7 @@ import { familyLists } from './family-lists.ts'
 import { hashBytes, readFamilyRecord, readGrant, toMilliseconds, writeGrant } from './family-record.ts'
 import { isGrantId, type Keys } from './keys.ts'
 import {
+  boundToArgument,
   nonceArgument,
   obtainableArgument,
   resourceArgument,
@@ -57,6 +58,7 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
             toMilliseconds(code.expiresAt),
             writeGrant(grant),
             CODE_MEMORY,
+            code.dpopJkt ?? '',
           ],
         ),
         ...(refreshLifetime === undefined ? [] : [lists.enterCode(code, refreshLifetime)]),
@@ -67,13 +69,22 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
       if (!isGrantId(grantId)) return undefined
       const { outcome, rest } = await run(readCode, [keys.code(grantId)])
       if (outcome !== 'found') return undefined
-      const [hash = '', redirectUri = '', required, challenge = '', expires, grant = Buffer.alloc(0)] = rest
+      const [
+        hash = '',
+        redirectUri = '',
+        required,
+        challenge = '',
+        expires,
+        grant = Buffer.alloc(0),
+        jkt = '',
+      ] = rest
       return {
         grant: readGrant(grantId, grant),
         codeHash: String(hash) as CodeRecord['codeHash'],
         redirectUri: String(redirectUri),
         redirectUriRequired: String(required) === '1',
         codeChallenge: String(challenge),
+        ...(jkt.length > 0 && { dpopJkt: String(jkt) }),
         expiresAt: Number(expires) / 1000,
       }
     },
@@ -102,6 +113,8 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
           session.bounds,
           session.keptFor,
           session.end,
+          redemption.dpopJkt ?? '',
+          family?.boundTo === undefined ? '' : hashBytes(family.boundTo),
         ],
         { durable: true },
       )
@@ -147,6 +160,7 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
           session.bounds,
           session.keptFor,
           session.end,
+          boundToArgument(request.boundTo),
         ],
       )
       const [bytes, forwarded, toEnter] = rest

@@ -1,6 +1,6 @@
 import type { NumericDate } from '../../protocol/time.ts'
-import type { Obtainable, RefreshPolicy } from '../ports.ts'
-import { toMilliseconds } from './family-record.ts'
+import type { Obtainable, RefreshPolicy, RefreshRequest } from '../ports.ts'
+import { hashBytes, toMilliseconds } from './family-record.ts'
 import { linesOf } from './lines.ts'
 
 /** What a request asks for, as scripts read it: " " before each scope token, or nothing. */
@@ -34,6 +34,11 @@ export function nonceArgument(nonce: string): Buffer {
   const bytes = Buffer.from(nonce, 'base64url')
   if (bytes.length < 8) throw new TypeError('a nonce has at least 64 random bits, base64url')
   return bytes.subarray(0, 8)
+}
+
+/** The key that a refresh proved, as a record keeps it; or nothing, or that its proof is bad. */
+export function boundToArgument(boundTo: RefreshRequest['boundTo']): Buffer | string {
+  return boundTo === undefined || boundTo === 'unproven' ? (boundTo ?? '') : hashBytes(boundTo)
 }
 
 /** Whether and how a session at the identity provider bounds a grant, for how long a family is kept, and the end known by now. */

@@ -5,12 +5,13 @@
 --      9 hash of the first refresh token, or empty: no family, 10 hash of the lineage, 11 id of the secret,
 --      12 ms that the token lives, 13 ms that the family may become old, or empty, 14 empty: no session at an identity
 --      provider bounds it; "known": one does whose end must be known for a family; "any": one does where its end is known,
---      15 ms that the family is kept then, 16 when the session ends by now in ms, or empty: as the grant says
--- Reply: unknown | redeemed, grant, when in ms | foreign, reused, burnt, expired, redirect_uri_mismatch, resource_exceeded,
---        scope_exceeded, nothing_left, session_over, verifier_mismatch; each with the grant
+--      15 ms that the family is kept then, 16 when the session ends by now in ms, or empty: as the grant says,
+--      17 thumbprint of the key that the request proved, or empty, 18 hash of what the family is bound to, or empty
+-- Reply: unknown | redeemed, grant, when in ms | foreign, reused, burnt, expired, redirect_uri_mismatch, sender_mismatch,
+--        resource_exceeded, scope_exceeded, nothing_left, session_over, verifier_mismatch; each with the grant
 -- Run twice: a run with the nonce of the redemption that succeeded gets its answer again.
 local code = redis.call('HMGET', KEYS[1], 'state', 'hash', 'uri', 'uri_required', 'challenge', 'expires', 'grant', 'nonce',
-  'redeemed')
+  'redeemed', 'jkt')
 local state, hash, uri, uri_required, challenge, expires, grant = unpack(code, 1, 7)
 if not state or hash ~= ARGV[1] then return reply('unknown') end
 
@@ -35,6 +36,7 @@ if now >= tonumber(expires) then return reply('expired', grant) end
 if ARGV[4] == '' and uri_required == '1' or ARGV[4] ~= '' and ARGV[4] ~= '+' .. uri then
   return reply('redirect_uri_mismatch', grant)
 end
+if code[10] and code[10] ~= ARGV[17] then return reply('sender_mismatch', grant) end
 
 local granted = ' ' .. scope .. ' '
 for token in ARGV[6]:gmatch(' ([^ ]*)') do
@@ -67,8 +69,8 @@ if ARGV[9] ~= '' and not (ARGV[14] == 'known' and not session_end) then
   -- Kept for longer than it lives: the session may be prolonged.
   if has_session then lives = math.max(lives, tonumber(ARGV[15])) end
   -- See family-record.ts. Nothing precedes generation 0.
-  local record = struct.pack('>BBI4I6I6I6I6I6I2I2c8c16c16c16B', 1, 0, 0, now, now, now, now + lives, 0, 0, 0,
-    ('\0'):rep(8), ARGV[10], ARGV[9], ('\0'):rep(16), #ARGV[11]) .. ARGV[11] .. grant
+  local record = struct.pack('>BBI4I6I6I6I6I6I2I2c8c16c16c16B', ARGV[18] == '' and 1 or 2, 0, 0, now, now, now, now + lives, 0, 0, 0,
+    ('\0'):rep(8), ARGV[10], ARGV[9], ('\0'):rep(16), #ARGV[11]) .. ARGV[11] .. ARGV[18] .. grant
   if lives > 0 then redis.call('SET', KEYS[2], record, 'PX', string.format('%.0f', lives)) end
 end
 redis.call('HSET', KEYS[1], 'state', 'used', 'nonce', ARGV[2], 'redeemed', string.format('%.0f', now))

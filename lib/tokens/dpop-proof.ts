@@ -1,0 +1,137 @@
+import { type KeyObject, timingSafeEqual } from 'node:crypto'
+import { type Sha256, sha256 } from '../protocol/digest.ts'
+import { decodeBase64url, decodeUtf8, parseJsonObject } from '../protocol/encoding.ts'
+import { normalizeHttpUri } from '../protocol/http-uri.ts'
+import { algorithms, fitsAlgorithm, type SigningAlgorithm, verifyWith } from '../protocol/jwa.ts'
+import { readPublicJwk, thumbprintOf } from '../protocol/public-jwk.ts'
+import type { NumericDate } from '../protocol/time.ts'
+import type { DpopNonces } from './dpop-nonce.ts'
+
+/** Characters. One with an RSA key of 4096 bits has some 2,600. */
+const MAX_PROOF = 4096
+const MAX_JTI = 256
+/** How far a client's clock may be ahead, in seconds. */
+const AHEAD = 30
+/** How far the clocks of instances and of the store may differ, in seconds: a `jti` must not be forgotten while it is taken. */
+const REMEMBERED_LONGER = 60
+
+/** JWS algorithms of proofs (RFC 9449 §5.1); `Ed25519` is EdDSA by its new name (RFC 9864). */
+export const proofAlgorithms = [...(Object.keys(algorithms) as SigningAlgorithm[]), 'Ed25519'] as const
+
+/** What a proof must say (RFC 9449 §4.3). */
+export interface ProofRules {
+  readonly method: string
+  /** The address as the configuration has it, normalised; several where a proxy may have taken a part of the path. */
+  readonly uris: readonly string[]
+  readonly now: NumericDate
+  /** Seconds that a proof without nonce is good for after its `iat`. */
+  readonly lifetime: number
+  /** Where nonces are demanded. */
+  readonly nonces: DpopNonces | undefined
+  /** The access token that stands beside the proof; absent at the token endpoint. */
+  readonly accessToken?: string
+}
+
+export interface VerifiedProof {
+  /** Thumbprint of its key. */
+  readonly jkt: string
+  /** What has to be claimed, once: nobody may use the proof again. */
+  readonly claim: { readonly key: Sha256; readonly until: NumericDate }
+}
+
+/** Why a proof is none: `wantsNonce` where another one with our nonce may be. */
+export interface ProofProblem {
+  readonly problem: string
+  readonly wantsNonce?: true
+}
+
+interface ParsedProof {
+  readonly alg: SigningAlgorithm
+  readonly key: KeyObject
+  readonly jkt: string
+  readonly claims: Record<string, unknown>
+  readonly signingInput: Buffer
+  readonly signature: Buffer
+}
+
+/**
+ * Verifies a DPoP proof (RFC 9449 §4.3), all but that it was not used before. The claims come ahead of the signature, which
+ * costs most and vouches for nothing but the proof's own key.
+ * @returns the problem is for events, never for the client
+ */
+export async function verifyDpopProof(
+  text: string,
+  rules: ProofRules,
+): Promise<VerifiedProof | ProofProblem> {
+  const proof = parseProof(text)
+  if ('problem' in proof) return proof
+  const { htm, htu, iat, jti, nonce, ath } = proof.claims
+  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI) return { problem: 'jti' }
+  if (htm !== rules.method) return { problem: 'htm is another method' }
+  const uri = normalizeHttpUri(htu)
+  if (uri === undefined || !rules.uris.includes(uri)) return { problem: 'htu is another address' }
+  if (rules.accessToken !== undefined && !isHashOf(ath, rules.accessToken))
+    return { problem: 'ath is not of this access token' }
+  if (typeof iat !== 'number' || !Number.isFinite(iat)) return { problem: 'iat' }
+  // A nonce tells the server's own time, whatever the client's clock says (§4.3 number 11).
+  const until =
+    rules.nonces === undefined
+      ? goodUntil(iat, rules)
+      : typeof nonce === 'string'
+        ? rules.nonces.goodUntil(nonce, rules.now)
+        : undefined
+  if (until === undefined)
+    return rules.nonces === undefined
+      ? { problem: 'iat is too long ago, or in the future' }
+      : {
+          problem: nonce === undefined ? 'there is no nonce' : 'nonce is not a current one',
+          wantsNonce: true,
+        }
+  if (!(await verifyWith(proof.alg, proof.key, proof.signingInput, proof.signature)))
+    return { problem: 'signature' }
+  const { jkt } = proof
+  const key = sha256(JSON.stringify(['dpop', jkt, jti]))
+  return { jkt, claim: { key, until: Math.ceil(until) + REMEMBERED_LONGER } }
+}
+
+function goodUntil(iat: NumericDate, { now, lifetime }: ProofRules): NumericDate | undefined {
+  return iat <= now + AHEAD && now < iat + lifetime ? iat + lifetime : undefined
+}
+
+function isHashOf(ath: unknown, accessToken: string): boolean {
+  if (typeof ath !== 'string') return false
+  const expected = Buffer.from(sha256(accessToken))
+  const given = Buffer.from(ath)
+  return given.length === expected.length && timingSafeEqual(given, expected)
+}
+
+/** Form and key: a compact JWS with `typ`, `alg` and a public `jwk` that fits, and no extension that must be understood. */
+function parseProof(text: string): ParsedProof | ProofProblem {
+  const match =
+    text.length <= MAX_PROOF ? /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/.exec(text) : null
+  if (match === null) return { problem: 'not a compact JWS, or too long' }
+  const [, headerText = '', payloadText = '', signatureText = ''] = match
+  const header = readJson(headerText)
+  const claims = readJson(payloadText)
+  const signature = decodeBase64url(signatureText)
+  if (header === undefined || claims === undefined || signature === undefined)
+    return { problem: 'not canonical base64url of JSON objects' }
+  if (typeof header.typ !== 'string' || header.typ.toLowerCase() !== 'dpop+jwt') return { problem: 'typ' }
+  if ('crit' in header || 'b64' in header) return { problem: 'an extension' }
+  const { alg: name, jwk } = header
+  if (!(proofAlgorithms as readonly unknown[]).includes(name)) return { problem: 'alg' }
+  const alg = name === 'Ed25519' ? 'EdDSA' : (name as SigningAlgorithm)
+  const read = readPublicJwk(jwk)
+  if ('problem' in read) return { problem: `jwk ${read.problem}` }
+  if (!fitsAlgorithm(alg, read.key)) return { problem: 'jwk is of another algorithm' }
+  const jkt = thumbprintOf(read.key, jwk as Record<string, unknown>)
+  if (jkt === undefined) return { problem: 'jwk is not in its one spelling' }
+  const signingInput = Buffer.from(text.slice(0, headerText.length + 1 + payloadText.length))
+  return { alg, key: read.key, jkt, claims, signingInput, signature }
+}
+
+function readJson(segment: string): Record<string, unknown> | undefined {
+  const bytes = decodeBase64url(segment)
+  const text = bytes && decodeUtf8(bytes)
+  return text === undefined ? undefined : parseJsonObject(text)
+}
