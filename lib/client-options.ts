@@ -48,6 +48,8 @@ export interface ClientOptions {
   /** Seconds; may only shorten the resource's. */
   accessTokenLifetime?: number | undefined
   refreshTokens?: RefreshTokenOptions | undefined
+  /** It gets no token without a DPoP proof (default false; RFC 9449). */
+  dpopBoundAccessTokens?: boolean | undefined
   /** No consent page: the client is a part of the app itself. */
   firstParty?: boolean | undefined
   /** Resources whose tokens it may introspect, as their server. */
@@ -82,6 +84,7 @@ export const clientOptions = object({
   defaultScopes: optional(listOf(text({ max: 128 }))),
   accessTokenLifetime: optional(whole('seconds', 1, 86_400)),
   refreshTokens: optional(object(refreshTokenShape)),
+  dpopBoundAccessTokens: optional(flag, false),
   firstParty: optional(flag, false),
   introspects: optional(listOf(text())),
   mayDeny: optional(flag, false),
@@ -172,6 +175,7 @@ export function clientOf(
     createdAt: 0,
     refreshPolicy,
     firstParty: given.firstParty,
+    ...(given.dpopBoundAccessTokens && { dpopBoundAccessTokens: true }),
     ...(given.name !== undefined && { name: given.name }),
     ...(given.jwks !== undefined && { jwks: given.jwks }),
     ...(given.tokenEndpointAuthSigningAlg !== undefined && {

@@ -73,6 +73,7 @@ export function clientStoreContract(make: StoresFactory): void {
       ...{
         accessTokenLifetime: 1,
         accessTokenFormat: 'opaque',
+        dpopBoundAccessTokens: true,
         policy: 'p',
         firstParty: true,
         introspects: ['x'],

@@ -1,5 +1,6 @@
 import { describe } from '@jest/globals'
 import { accessTokenStoreContract } from './access-token-store.contract.ts'
+import { boundFamilyContract } from './bound-family.contract.ts'
 import { clientStoreContract } from './client-store.contract.ts'
 import { consentStoreContract } from './consent-store.contract.ts'
 import type { StoresFactory } from './contract.ts'
@@ -15,6 +16,7 @@ import { ringStoreContract } from './ring-store.contract.ts'
 /** What any stores must do. */
 export function everyContract(make: StoresFactory): void {
   describe('grants', () => grantStoreContract(make))
+  describe('families that are bound to a key', () => boundFamilyContract(make))
   describe('sessions at identity providers', () => idpSessionContract(make))
   describe('clients', () => clientStoreContract(make))
   describe('pending requests', () => requestStoreContract(make))

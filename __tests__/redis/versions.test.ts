@@ -73,7 +73,7 @@ test('FLT-049: a family of a newer version is 503 and left as it is; one that it
   const world = await instances.start()
   const [newer, plain] = await signIn(world, 2)
   const key = `aat:{${newer?.grantId}}:f`
-  await server.send('SETRANGE', key, 0, '\x02')
+  await server.send('SETRANGE', key, 0, '\x03')
   const client = server.client()
   const before = await client.getBuffer(key)
   for (let attempt = 0; attempt < 2; attempt++) {

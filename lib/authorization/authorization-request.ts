@@ -1,3 +1,4 @@
+import { isThumbprint } from '../protocol/confirmation.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { isCodeChallenge } from '../protocol/pkce.ts'
 import { judgeRedirectUri, MAX_REDIRECT_URI, matchesRedirectUri } from '../protocol/redirect-uri.ts'
@@ -84,6 +85,7 @@ const singleParameters = [
   'request',
   'request_uri',
   'nonce',
+  'dpop_jkt',
 ]
 
 /** The rest of the request. Whatever is wrong here may be sent to the client. @throws OAuthError */
@@ -122,6 +124,12 @@ export function readAuthorizationRequest(
   // A resource that has nothing of the scope would get tokens that allow nothing.
   const resources = asked.filter((resource) => scope.some((token) => resource.scopes.has(token)))
 
+  const dpopJkt = one('dpop_jkt')
+  if (dpopJkt !== undefined && !isThumbprint(dpopJkt))
+    throw new OAuthError(
+      'invalid_request',
+      'dpop_jkt must be the base64url of a SHA-256 (RFC 9449 section 10)',
+    )
   const prompt = one('prompt')?.split(' ') ?? []
   if (prompt.some((value) => !knownPrompts.includes(value)))
     throw new OAuthError('invalid_request', `prompt must be of ${knownPrompts.join(', ')}`)
@@ -146,6 +154,7 @@ export function readAuthorizationRequest(
     resources: resources.map(({ identifier }) => identifier),
     prompt,
     acrValues,
+    ...(dpopJkt !== undefined && { dpopJkt }),
     ...(state !== undefined && { state }),
     ...(maxAgeText !== undefined && { maxAge: Number(maxAgeText) }),
     ...(loginHint !== undefined && { loginHint }),

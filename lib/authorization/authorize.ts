@@ -72,6 +72,7 @@ export function createAuthorize({
       redirectUri: request.redirectUri,
       redirectUriRequired: request.redirectUriRequired,
       codeChallenge: request.codeChallenge,
+      ...(request.dpopJkt !== undefined && { dpopJkt: request.dpopJkt }),
       expiresAt: now + codeLifetime,
       ...(refreshLifetime !== undefined && { refreshLifetime }),
     })

@@ -56,6 +56,7 @@ export function readClientMetadata(
     ...(scope !== undefined && { defaultScope: scope }),
     ...keys,
     ...wishes,
+    ...readDpopBound(metadata.dpop_bound_access_tokens),
     ...(contacts !== undefined && { contacts }),
     ...optionalText('name', metadata.client_name, 'client_name', MAX_NAME),
     ...optionalText('softwareId', metadata.software_id, 'software_id', MAX_NAME),
@@ -89,6 +90,7 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     token_endpoint_auth_signing_alg: client.assertionAlg,
     jwks: client.jwks,
     ...tokenWishesOf(client),
+    dpop_bound_access_tokens: client.dpopBoundAccessTokens,
     scope: (client.defaultScope ?? client.allowedScope)?.join(' '),
   })
 }
@@ -158,6 +160,13 @@ function readScope(value: unknown, policy: RegistrationPolicy): string[] | undef
   }
   const allowed = wanted.filter((scope) => policy.scopes.includes(scope))
   return allowed.length === 0 ? undefined : allowed
+}
+
+/** RFC 9449 §5.2. */
+function readDpopBound(value: unknown): Pick<Client, 'dpopBoundAccessTokens'> {
+  if (value !== undefined && typeof value !== 'boolean')
+    throw refusal('dpop_bound_access_tokens must be true or false')
+  return value === undefined ? {} : { dpopBoundAccessTokens: value }
 }
 
 function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {

@@ -77,5 +77,10 @@ export function clientEndpoint(
     sendJson(res, 200, body)
   }
 
-  return jsonEndpoint(parts, { name, allow: 'POST', corsHeaders: 'Authorization, Content-Type', handle })
+  return jsonEndpoint(parts, {
+    name,
+    allow: 'POST',
+    corsHeaders: 'Authorization, Content-Type, DPoP',
+    handle,
+  })
 }

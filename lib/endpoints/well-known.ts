@@ -6,6 +6,7 @@ import { type Document, METADATA_MAX_AGE, resourceMetadataOf, serveDocuments } f
 import { jsonErrors } from '../http/responder.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { wellKnownUrl } from '../protocol/resource-uri.ts'
+import { proofAlgorithms } from '../tokens/dpop-proof.ts'
 
 /**
  * The public documents, to be mounted at the root of the app, before its catch-all: authorization server metadata (RFC 8414,
@@ -86,6 +87,7 @@ function serverMetadataOf({
     introspection_signing_alg_values_supported: mounted.has('introspection')
       ? signingAlgs(keyRing)
       : undefined,
+    dpop_signing_alg_values_supported: mounted.has('token') ? proofAlgorithms : undefined,
     code_challenge_methods_supported: hasUsers ? ['S256'] : undefined,
     authorization_response_iss_parameter_supported: hasUsers ? true : undefined,
     prompt_values_supported: hasUsers ? ['none', 'login', 'consent', 'select_account'] : undefined,

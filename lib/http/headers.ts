@@ -41,7 +41,7 @@ export function handleCors(req: Request, res: Response, { origins, methods, head
   const allowed = origin !== undefined && origin !== 'null' && (origins === '*' || origins.includes(origin))
   if (allowed) {
     res.setHeader('Access-Control-Allow-Origin', origins === '*' ? '*' : origin)
-    res.setHeader('Access-Control-Expose-Headers', 'WWW-Authenticate, Retry-After')
+    res.setHeader('Access-Control-Expose-Headers', 'WWW-Authenticate, Retry-After, DPoP-Nonce')
   }
   if (req.method !== 'OPTIONS') return false
   if (allowed && req.headers['access-control-request-method'] !== undefined) {

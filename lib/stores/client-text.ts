@@ -28,6 +28,7 @@ const letters: Record<keyof Client, string> = {
   boundToIdpSession: 'b',
   accessTokenLifetime: 'L',
   accessTokenFormat: 'F',
+  dpopBoundAccessTokens: 'B',
   policy: 'P',
   firstParty: 'y',
   introspects: 'I',

@@ -95,6 +95,8 @@ export interface PendingRequest {
   readonly redirectUri: string
   readonly redirectUriRequired: boolean
   readonly codeChallenge: string
+  /** Thumbprint of the one key that may redeem the code (RFC 9449 §10). */
+  readonly dpopJkt?: string
   readonly scope: readonly string[]
   readonly resources: readonly string[]
   readonly state?: string
