@@ -131,7 +131,6 @@ describe('authorization server metadata', () => {
       'response_modes_supported',
       'prompt_values_supported',
       'client_id_metadata_document_supported',
-      'dpop_signing_alg_values_supported',
     ])
       expect(body).not.toHaveProperty(absent)
   })

@@ -99,7 +99,8 @@ test('DPO-013: a nonce of one instance is good at another, also while secrets ro
 })
 
 test('what is no nonce of ours: another secret, another spelling, another period', async () => {
-  const stranger = await start([OTHER], world.issuer)
+  const stranger = await startWorld({ clock, aat: { dpop, secrets: [OTHER] } })
+  worlds.push(stranger)
   const nonce = await nonceOf()
   const bytes = Buffer.from(nonce, 'base64url')
   bytes.writeUInt32BE(bytes.readUInt32BE() + 1)
