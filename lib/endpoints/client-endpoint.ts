@@ -80,7 +80,7 @@ export function clientEndpoint(
   return jsonEndpoint(parts, {
     name,
     allow: 'POST',
-    corsHeaders: 'Authorization, Content-Type, DPoP',
+    corsHeaders: `Authorization, Content-Type${name === 'token' ? ', DPoP' : ''}`,
     handle,
   })
 }
