@@ -47,7 +47,7 @@ export async function stopServers() {
 
 /**
  * @param {string} name of a file in `servers/`
- * @param {import('./placement.js').Placement | undefined} place
+ * @param {import('../harness/placement.js').Placement | undefined} place
  * @returns {Promise<Server>}
  */
 export async function startServer(name, place) {

@@ -1,6 +1,6 @@
 /** The tables. */
 
-import { median, range, ratio, table, whole } from './numbers.js'
+import { median, range, ratio, table, whole } from '../harness/numbers.js'
 
 const OURS = 'express-aat'
 const LIMIT = 'hand-written'

@@ -1,0 +1,101 @@
+/** Side by side: all servers run at the same time and take turns under load, so that a noisy machine is noisy for all. */
+
+import { run } from './load.js'
+import { median } from './numbers.js'
+import { start } from './processes.js'
+
+/**
+ * `prepare` gets the started server and gives the load of one turn; it is called once for each start.
+ * @typedef {{ starts: number, rounds: number, seconds: number, warmUp: number, quick: boolean }} Effort
+ * @typedef {Omit<import('./load.js').Load, 'url' | 'seconds'>} CaseLoad
+ * @typedef {{ name: string, prepare: (server: import('./processes.js').Server) => CaseLoad | Promise<CaseLoad> }} Case
+ * @typedef {{ name: string, target: import('./processes.js').Target, cases: Case[] }} Contestant
+ */
+
+/**
+ * Of one start: medians of its rounds. `cpu` is microseconds a request, `busy` the share of one CPU that the server used: far
+ * below 1, it was waiting for the load, and requests a second tell little about it.
+ * @typedef {{ perSecond: number, cpu: number, busy: number, p50: number, p99: number }} Measurement
+ */
+
+/** Measurements of each start, by contestant and case. */
+export class Measurements {
+  /** @type {Map<string, Measurement[]>} */
+  #all = new Map()
+
+  /** @param {string} contestant @param {string} name @param {Measurement} one */
+  add(contestant, name, one) {
+    const key = `${contestant}\n${name}`
+    this.#all.set(key, [...(this.#all.get(key) ?? []), one])
+  }
+
+  /** @param {string} contestant @param {string} name @returns {Measurement[]} */
+  starts(contestant, name) {
+    return this.#all.get(`${contestant}\n${name}`) ?? []
+  }
+
+  /** The median of the starts. @param {string} contestant @param {string} name @param {keyof Measurement} what */
+  of(contestant, name, what) {
+    return median(this.starts(contestant, name).map((one) => one[what]))
+  }
+
+  /**
+   * How much more of something one takes than the other: the median of the ratios within each start, as starts differ more
+   * than turns.
+   * @param {[string, string]} one contestant and case @param {[string, string]} other @param {keyof Measurement} what
+   */
+  ratio(one, other, what) {
+    const others = this.starts(...other)
+    return median(this.starts(...one).map((own, i) => own[what] / (others[i]?.[what] ?? Number.NaN)))
+  }
+}
+
+/** @param {Contestant[]} contestants @param {Effort} effort */
+export async function compare(contestants, { starts, rounds, seconds, warmUp }) {
+  const measurements = new Measurements()
+  for (let i = 0; i < starts; i++) {
+    /** @type {{ contestant: string, name: string, turn: (seconds: number) => Promise<Measurement>, all: Measurement[] }[]} */
+    const turns = []
+    const servers = []
+    for (const { name: contestant, target, cases } of contestants) {
+      const server = await start(target)
+      servers.push(server)
+      for (const { name, prepare } of cases) {
+        const load = await prepare(server)
+        const turn = (/** @type {number} */ length) => measure(server, load, length, `${contestant}, ${name}`)
+        turns.push({ contestant, name, turn, all: [] })
+      }
+    }
+    for (const { turn } of turns) await turn(warmUp)
+    // Each round begins with another one.
+    for (let round = 0; round < rounds; round++)
+      for (const offset of turns.keys()) {
+        const { turn, all } = /** @type {typeof turns[number]} */ (turns[(round + offset) % turns.length])
+        all.push(await turn(seconds))
+      }
+    for (const { contestant, name, all } of turns) measurements.add(contestant, name, mediansOf(all))
+    for (const server of servers) await server.stop()
+  }
+  return measurements
+}
+
+/** @param {import('./processes.js').Server} server @param {CaseLoad} load @param {number} seconds @param {string} what */
+export async function measure(server, load, seconds, what) {
+  const before = server.cpu()
+  const loaded = await run({ url: server.url, seconds, ...load })
+  const cpu = server.cpu() - before
+  if (loaded.bad > 0) throw new Error(`${what}: ${loaded.bad} of ${loaded.answers} answers are wrong`)
+  return {
+    perSecond: loaded.answers / loaded.seconds,
+    cpu: cpu / loaded.answers,
+    busy: cpu / 1e6 / loaded.seconds,
+    p50: loaded.p50,
+    p99: loaded.p99,
+  }
+}
+
+/** @param {Measurement[]} all @returns {Measurement} */
+function mediansOf(all) {
+  const of = (/** @type {keyof Measurement} */ what) => median(all.map((one) => one[what]))
+  return { perSecond: of('perSecond'), cpu: of('cpu'), busy: of('busy'), p50: of('p50'), p99: of('p99') }
+}

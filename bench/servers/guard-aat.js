@@ -1,0 +1,53 @@
+/** `requireAat` in the process of its issuer. */
+
+import { randomBytes } from 'node:crypto'
+import { guardedRoutes } from './guarded-routes.js'
+
+const CLIENT = 'bench:the-secret-of-the-benchmark'
+const AT_ONCE = 16
+
+/** @param {import('../harness/server.js').Context} context @returns {Promise<import('../harness/server.js').Mounted>} */
+export async function mount({ app, url }) {
+  /** @type {typeof import('express-aat')} */
+  const { createAat, requireAat, tokenEndpoint, wellKnown } = await import(
+    new URL('../../dist/index.js', import.meta.url).href
+  )
+  const [clientId = '', clientSecret = ''] = CLIENT.split(':')
+  const aat = createAat({
+    issuer: url,
+    secrets: [randomBytes(32).toString('hex')],
+    resources: { [`${url}/api`]: { scopes: ['read'], accessTokenLifetime: 3600 } },
+    clients: [{ clientId, clientSecret, grantTypes: ['client_credentials'] }],
+    allowInProduction: ['http-issuer', 'memory-stores'],
+  })
+  app.use(wellKnown(aat))
+  app.use('/oauth/token', tokenEndpoint(aat, { rateLimit: false }))
+  guardedRoutes(app, requireAat(aat, { scope: 'read' }))
+  await aat.ready()
+
+  async function mintOne() {
+    const headers = {
+      Authorization: `Basic ${btoa(CLIENT)}`,
+      'Content-Type': 'application/x-www-form-urlencoded',
+    }
+    const body = 'grant_type=client_credentials&scope=read'
+    const response = await fetch(`${url}/oauth/token`, { method: 'POST', headers, body })
+    if (!response.ok) throw new Error(`the token endpoint answered ${response.status}`)
+    return /** @type {{ access_token: string }} */ (await response.json()).access_token
+  }
+
+  return {
+    asks: {
+      /** @param {number} count */
+      async mint(count) {
+        /** @type {string[]} */
+        const tokens = []
+        while (tokens.length < count) {
+          const length = Math.min(AT_ONCE, count - tokens.length)
+          tokens.push(...(await Promise.all(Array.from({ length }, mintOne))))
+        }
+        return tokens
+      },
+    },
+  }
+}
