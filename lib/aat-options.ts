@@ -24,6 +24,7 @@ import { type Clock, type Every, systemClock, systemEvery, systemMonotonic } fro
 import { type RefreshTokenOptions, refreshTokenShape } from './refresh-policy.ts'
 import { type RegistrationOptions, registrationShape } from './registration-options.ts'
 import type { Stores } from './stores/ports.ts'
+import { type VerifiedTokensOptions, verifiedTokensOption } from './tokens/token-cache.ts'
 
 /** Dangers that production is refused for, unless they are named in `allowInProduction`. */
 export type ProductionDanger = 'memory-stores' | 'generated-secret' | 'http-issuer'
@@ -73,6 +74,8 @@ export interface AatOptions {
   privateUseSchemes?: string[] | undefined
   /** Seconds that guards and introspection here allow clocks to differ (default 5, 0 to 60); client assertions are allowed 30. */
   clockTolerance?: number | undefined
+  /** How many verified access tokens this process remembers, so that the next request with one is not verified again. */
+  verifiedTokens?: VerifiedTokensOptions | undefined
   /**
    * Seconds that an instance may be cut off from the revocation log before guards answer 503 (default 5, 2 to 300): the
    * longest that a revoked token is accepted anywhere.
@@ -194,6 +197,7 @@ export const aatOptionsShape = {
     [],
   ),
   clockTolerance: optional(seconds(0, 60), 5),
+  verifiedTokens: verifiedTokensOption,
   revocationStaleAfter: optional(seconds(2, 300), 5),
   allowInProduction: optional(listOf(oneOf('memory-stores', 'generated-secret', 'http-issuer')), []),
   clock: optional(callback<Clock>(), systemClock),

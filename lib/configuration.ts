@@ -19,6 +19,7 @@ import { memoryStores } from './stores/memory/memory-stores.ts'
 import type { Client, RefreshPolicyOf, Stores } from './stores/ports.ts'
 import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
 import { longestTokenLength } from './tokens/mint.ts'
+import type { CacheLimits } from './tokens/token-cache.ts'
 
 export interface Configuration {
   readonly issuer: string
@@ -46,6 +47,7 @@ export interface Configuration {
   readonly localhostAnyPort: boolean
   readonly privateUseSchemes: readonly string[]
   readonly clockTolerance: number
+  readonly verifiedTokens: CacheLimits
   readonly clock: Clock
   readonly random: Random
   readonly every: Every
@@ -164,6 +166,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     localhostAnyPort: options.localhostAnyPort,
     privateUseSchemes: options.privateUseSchemes,
     clockTolerance: options.clockTolerance,
+    verifiedTokens: options.verifiedTokens,
     clock,
     random,
     every: options.every,

@@ -16,6 +16,7 @@ import { createHealth } from './health.ts'
 import { type Aat, attachParts } from './http/aat.ts'
 import { createKeyRing } from './keys/key-ring.ts'
 import { createOperations } from './operations.ts'
+import { createOwnVerifier } from './own-verifier.ts'
 import { createEventHub } from './protocol/events.ts'
 import { randomId } from './protocol/random.ts'
 import { createEndGrant } from './revocation/end-grant.ts'
@@ -97,12 +98,13 @@ export function createAat(options: AatOptions): Aat {
     longest: longestIdpSession,
   } = configuration.idpSessions
   const idpSessions = createIdpSessions({ revocations, clock, emit, longest: longestIdpSession })
+  const verifier = createOwnVerifier(configuration, keyRing, revocations)
   const rooms: GrantTypeOptions = {
     grants: stores.grants,
     codes,
     refreshTokens,
     signer: keyRing.signer,
-    mint: createMint(issuer, clock, random),
+    mint: createMint(issuer, clock, random, verifier.noteMinted),
     resources,
     revocations,
     endGrant,
@@ -236,6 +238,7 @@ export function createAat(options: AatOptions): Aat {
       ...configuration.dpop,
       nonces: configuration.dpop.nonces === 'required' ? dpopNonces(secrets) : undefined,
     },
+    verifier,
     refreshPolicyOf,
     idpSessions,
     longestIdpSession,

@@ -17,6 +17,7 @@ export { type TokenEndpointOptions, tokenEndpoint } from './endpoints/token-endp
 export { wellKnown } from './endpoints/well-known.ts'
 export type { TokenContext } from './grants/grant-type.ts'
 export { type Auth, getAat } from './guard/auth.ts'
+export type { RequireAatOptions } from './guard/guard-options.ts'
 export {
   protectedResource,
   type RemoteIssuer,
@@ -24,7 +25,7 @@ export {
   remoteIssuer,
 } from './guard/remote-issuer.ts'
 export type { Fetch } from './guard/remote-keys.ts'
-export { type AatGuard, type RequireAatOptions, requireAat } from './guard/require-aat.ts'
+export { type AatGuard, requireAat } from './guard/require-aat.ts'
 export type { Aat, ClientSummary, EndpointName, GrantSummary, Health, RevocationTarget } from './http/aat.ts'
 export type { Denied, DenyList, DenyListQuery, DenyTarget } from './http/deny-list.ts'
 export type { ConsentView } from './http/pages/consent-page.ts'
@@ -53,3 +54,4 @@ export type { RegistrationOptions, RegistrationPolicyOptions } from './registrat
 export { type MemoryStoresOptions, memoryStores } from './stores/memory/memory-stores.ts'
 export type * from './stores/ports.ts'
 export type { AatClaims } from './tokens/access-token.ts'
+export type { VerifiedTokensOptions } from './tokens/token-cache.ts'

@@ -11,6 +11,7 @@ import {
   remoteIssuer,
   requireAat,
 } from '../../lib/index.ts'
+import { until } from '../support/until.ts'
 import { type ManualClock, manualClock, readAnswer, startWorld } from '../support/world.ts'
 
 const closing: (() => unknown)[] = []
@@ -417,16 +418,35 @@ describe('an API whose issuer is elsewhere', () => {
     ['no-store', 600],
     ['max-age=0', 30],
     ['max-age=86400', 600],
-  ])('the set served with Cache-Control %s is fetched again after %d seconds', async (header, seconds) => {
+  ])(
+    'the set served with Cache-Control %s is good for %d seconds, and is fetched ahead',
+    async (header, seconds) => {
+      const { api, fake, clock, key } = await startFake()
+      fake.routes['/keys'] = fake.json({ keys: [key] }, { 'Cache-Control': header })
+      const ask = async () => (await api.call(await fake.sign('k1'))).status
+      const fetches = () => fake.seen.filter((url) => url === '/keys').length
+      expect([await ask(), fetches()]).toEqual([200, 1])
+      clock.advance(Math.floor(seconds * 0.8) - 1)
+      expect([await ask(), fetches()]).toEqual([200, 1])
+      clock.advance(Math.ceil(seconds * 0.2) + 1)
+      expect(await ask()).toBe(200)
+      await until('the second fetch', () => fetches() === 2)
+    },
+  )
+
+  test('nobody waits for a set that is fetched ahead, also where the issuer hangs', async () => {
     const { api, fake, clock, key } = await startFake()
-    fake.routes['/keys'] = fake.json({ keys: [key] }, { 'Cache-Control': header })
-    const ask = async () => (await api.call(await fake.sign('k1'))).status
-    const fetches = () => fake.seen.filter((url) => url === '/keys').length
-    expect([await ask(), fetches()]).toEqual([200, 1])
-    clock.advance(seconds - 1)
-    expect([await ask(), fetches()]).toEqual([200, 1])
-    clock.advance(1)
-    expect([await ask(), fetches()]).toEqual([200, 2])
+    expect((await api.call(await fake.sign('k1'))).status).toBe(200)
+    const waiting: ServerResponse[] = []
+    fake.routes['/keys'] = (_req, res) => void waiting.push(res)
+    clock.advance(599)
+    expect((await api.call(await fake.sign('k1'))).status).toBe(200)
+    await until('the fetch', () => waiting.length === 1)
+    expect((await api.call(await fake.sign('k1'))).status).toBe(200)
+    waiting[0]?.end(JSON.stringify({ keys: [key] }))
+    clock.advance(2)
+    expect((await api.call(await fake.sign('k1'))).status).toBe(200)
+    expect(waiting).toHaveLength(1)
   })
 
   const other = { issuer: 'https://other.example', jwks_uri: 'https://other.example/keys' }

@@ -85,7 +85,7 @@ test('TOK-004: jti is unique and random: 600 tokens over HTTP from three instanc
         ),
       )
     const forger = await forgerOf(first, stores)
-    const mint = createMint(first.issuer, clock, systemRandom)
+    const mint = createMint(first.issuer, clock, systemRandom, () => undefined)
     const order = { clientId: 'c', subject: 's', audience: 'x', scope: ['a'], lifetime: 60 }
     const signer = { kid: forger.record.kid, alg: forger.record.alg, privateKey: forger.privateKey }
     for (let count = 0; count < 4000; count++) jtis.push((await mint(order, signer)).claims.jti)

@@ -1,24 +1,14 @@
 import type { AatParts } from '../http/aat.ts'
-import type { AatClaims } from '../tokens/access-token.ts'
-import { verifyAccessToken } from '../tokens/verify-access-token.ts'
+import type { Verified } from '../tokens/verified.ts'
 
 /**
- * An access token of ours, for any of our resources, that is good now; or `undefined` for anything else.
+ * The claims of an access token of ours, for any of our resources, that is good now; or `undefined` for anything else.
  * @throws StoreUnavailable where the key ring or the revocation log was never read
  */
 export async function readOwnAccessToken(
   token: string,
-  { keyRing, revocations, resources, issuer, clock, clockTolerance, longestAccessToken }: AatParts,
-): Promise<(AatClaims & Record<string, unknown>) | undefined> {
-  await Promise.all([keyRing.loaded(), revocations.fresh()])
-  const verified = await verifyAccessToken(token, keyRing.verificationKey, () => ({
-    issuer,
-    audiences: [...resources.all.values()].map(({ audience }) => audience),
-    now: clock(),
-    tolerance: clockTolerance,
-    maxLifetime: longestAccessToken,
-  }))
-  if (verified === undefined) return undefined
-  const { claims, kid } = verified
-  return revocations.coversToken(claims, kid) ? undefined : claims
+  { revocations, verifier }: AatParts,
+): Promise<Verified['claims'] | undefined> {
+  const [verified] = await Promise.all([verifier.verify(token), revocations.fresh()])
+  return verified === undefined || verified.isRevoked() ? undefined : verified.claims
 }

@@ -1,6 +1,8 @@
 import { ConfigurationError } from '../protocol/options.ts'
-import { type AatClaims, CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
+import type { AatClaims } from '../tokens/access-token.ts'
+import type { Verified } from '../tokens/verified.ts'
 import type { Auth } from './auth.ts'
+import { isClientsOwn } from './refusals.ts'
 
 /**
  * A good token as the app's handlers see it.
@@ -8,12 +10,10 @@ import type { Auth } from './auth.ts'
  * @throws ConfigurationError where `readClaims` is asynchronous: the app's fault
  */
 export function authOf<Claims>(
-  token: string,
-  claims: AatClaims & Record<string, unknown>,
+  { token, claims, scopes }: Verified,
   resource: string,
   readClaims: ((claims: Readonly<AatClaims> & Record<string, unknown>) => Claims) | undefined,
 ): Auth<Claims> | undefined {
-  deepFreeze(claims)
   let custom: object | undefined
   try {
     custom = readClaims?.(claims) as object | undefined
@@ -27,46 +27,27 @@ export function authOf<Claims>(
     ])
   }
   // What the app adds may be its own data, so only the claims are frozen all the way down.
-  const all = Object.freeze({ ...claims, ...custom }) as unknown as Readonly<AatClaims> & Claims
+  const all = (
+    readClaims === undefined ? claims : Object.freeze({ ...claims, ...custom })
+  ) as Auth<Claims>['claims']
   const subject = claims.sub
-  const kind = isClientsOwn(claims) ? 'client' : 'user'
+  const principal = isClientsOwn(claims) ? 'client' : 'user'
   return Object.freeze({
     token,
     clientId: claims.client_id,
-    scopes: Object.freeze(claims.scope === '' ? [] : claims.scope.split(' ')),
+    scopes,
     expiresAt: claims.exp,
-    resource: new URL(resource),
+    // A URL can be changed: each who asks gets his own.
+    get resource() {
+      return new URL(resource)
+    },
     subject,
-    principal: kind,
+    principal,
     claims: all,
-    extra: Object.freeze({ subject, principal: kind, claims: all }),
+    extra: Object.freeze({ subject, principal, claims: all }),
   })
-}
-
-/**
- * A token without a user: by our own prefix, or as other issuers say it (RFC 9068 §2.2: `sub` is the client's id, and
- * nobody authenticated).
- */
-export function isClientsOwn({
-  sub,
-  client_id: clientId,
-  auth_time: authTime,
-  grant_id: grantId,
-}: AatClaims): boolean {
-  return (
-    sub.startsWith(CLIENT_SUBJECT_PREFIX) ||
-    (sub === clientId && authTime === undefined && grantId === undefined)
-  )
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {
   return value instanceof Promise
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value)
-    for (const member of Object.values(value)) deepFreeze(member)
-  }
-  return value
 }

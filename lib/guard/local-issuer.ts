@@ -6,22 +6,17 @@ import type { TokenSource } from './token-source.ts'
 /** An `aat` in this process: its ring and its revocation log, no HTTP. */
 export function sourceOfLocal(aat: Aat): TokenSource {
   const parts = partsOf(aat, 'requireAat')
-  const { resources, revocations, keyRing } = parts
+  const { resources, revocations } = parts
   return {
     issuer: parts.issuer,
     clockTolerance: parts.clockTolerance,
-    maxLifetime: parts.longestAccessToken,
     clock: parts.clock,
     defaultResource: resources.fallback?.identifier,
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),
-    async keyFor(kid) {
-      await keyRing.loaded()
-      return keyRing.verificationKey(kid)
-    },
-    knowsRevocations: (whenStale) =>
-      whenStale === 'accept' ? revocations.freshOrCounted() : revocations.fresh(),
-    isRevoked: revocations.coversToken,
+    verify: parts.verifier.verify,
+    isFresh: revocations.isFresh,
+    becomeFresh: (whenStale) => (whenStale === 'accept' ? revocations.freshOrCounted() : revocations.fresh()),
     onFault: (error) => {
       const reference = randomId(parts.random, 9)
       parts.emit('fault', { where: 'requireAat', reference, error })

@@ -6,6 +6,8 @@ import { scopesOf } from '../protocol/resource.ts'
 import { catalogueOf, type ResourceOptions, resourcesOption } from '../protocol/resource-options.ts'
 import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
 import { type Clock, systemClock } from '../protocol/time.ts'
+import { type VerifiedTokensOptions, verifiedTokensOption } from '../tokens/token-cache.ts'
+import { createVerifier } from '../tokens/verifier.ts'
 import { createRemoteKeys, type Fetch } from './remote-keys.ts'
 import type { TokenSource } from './token-source.ts'
 
@@ -24,6 +26,8 @@ export interface RemoteIssuerOptions {
   cacheLifetime?: number | undefined
   /** Seconds between fetches for unknown keys (default 30). */
   cooldown?: number | undefined
+  /** How many verified access tokens are remembered, as of `createAat`. */
+  verifiedTokens?: VerifiedTokensOptions | undefined
   /** Seconds that a fetch may take (default 5). */
   timeout?: number | undefined
   /** Told when keys cannot be had; default a warning of the process. */
@@ -64,6 +68,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
       clockTolerance: optional(whole('seconds', 0, 60), 5),
       maxTokenLifetime: optional(whole('seconds', 1, 31_536_000), 86_400),
       cacheLifetime: optional(whole('seconds', 1, 86_400), 600),
+      verifiedTokens: verifiedTokensOption,
       cooldown: optional(whole('seconds', 1, 3600), 30),
       timeout: optional(whole('seconds', 1, 60), 5),
       onFault: optional(callback<NonNullable<RemoteIssuerOptions['onFault']>>()),
@@ -81,17 +86,27 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     settings
   const resources = catalogueOf(settings.resources, settings.defaultResource)
   let warnedAt = Number.NEGATIVE_INFINITY
+  const verifier = createVerifier({
+    issuer,
+    audiences: [...resources.all.values()].map(({ audience }) => audience),
+    clock,
+    tolerance: clockTolerance,
+    maxLifetime: maxTokenLifetime,
+    ...createRemoteKeys({ issuer, jwksUri, fetch, clock, cacheLifetime, cooldown, timeout }),
+    watch: () => () => false,
+    limits: settings.verifiedTokens,
+  })
   const source: TokenSource = {
     issuer,
     clockTolerance,
-    maxLifetime: maxTokenLifetime,
     clock,
     defaultResource: resources.fallback?.identifier,
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),
-    keyFor: createRemoteKeys({ issuer, jwksUri, fetch, clock, cacheLifetime, cooldown, timeout }),
-    knowsRevocations: async () => undefined,
-    isRevoked: () => false,
+    verify: verifier.verify,
+    // Only the issuer's own processes know its revocations.
+    isFresh: () => true,
+    becomeFresh: async () => undefined,
     onFault(error) {
       const reference = randomId(systemRandom, 9)
       if (settings.onFault !== undefined) tell(settings.onFault, error, reference)

@@ -25,6 +25,8 @@ const MAX_BYTES = 64 * 1024
 const MAX_KEYS = 100
 /** How long keys are used after they should have been fetched again and could not be, in seconds. */
 const STALE_WHILE_ERROR = 3600
+/** The part of its lifetime after which a set is fetched again. */
+const REFRESH_AHEAD = 0.8
 
 /**
  * The JWK Set of an issuer elsewhere: fetched once for any number of requests, kept, and fetched again when it is old or a key
@@ -40,7 +42,7 @@ export function createRemoteKeys({
   timeout,
 }: RemoteKeysOptions) {
   let keys = new Map<string, VerificationKey>()
-  let fetchedAt = Number.NEGATIVE_INFINITY
+  let refreshAt = Number.POSITIVE_INFINITY
   let goodUntil = Number.NEGATIVE_INFINITY
   let triedAt = Number.NEGATIVE_INFINITY
   let failure: unknown
@@ -85,11 +87,12 @@ export function createRemoteKeys({
     try {
       knownUri ??= await discover()
       const { body, maxAge } = await fetchJson(knownUri)
-      const fresh = readKeys(body)
+      const fresh = readKeys(body, keys)
       if (fresh.size === 0) throw new Error(`${knownUri} has no usable key`)
       keys = fresh
-      fetchedAt = clock()
-      goodUntil = fetchedAt + Math.min(cacheLifetime, Math.max(maxAge ?? cacheLifetime, cooldown))
+      const lifetime = Math.min(cacheLifetime, Math.max(maxAge ?? cacheLifetime, cooldown))
+      refreshAt = triedAt + lifetime * REFRESH_AHEAD
+      goodUntil = clock() + lifetime
       failure = undefined
     } catch (error) {
       failure = new Error(`the JWK Set of ${issuer} cannot be had`, { cause: error })
@@ -105,28 +108,37 @@ export function createRemoteKeys({
     return fetching
   }
 
-  return async function keyFor(kid: string): Promise<VerificationKey | undefined> {
-    const now = clock()
-    const mayTry =
-      now - triedAt >= (failure === undefined ? cooldown : Math.min(cooldown, 5)) || now < triedAt
-    const isOld = now >= goodUntil
-    const known = keys.get(kid)
-    if (known !== undefined && !isOld) return known
-    if (mayTry || fetching !== undefined) {
-      const attempt = refreshOnce()
-      // An issuer that hangs holds up the first request that finds the set old, not every one after it.
-      const isUsable = known !== undefined && now < goodUntil + STALE_WHILE_ERROR
-      if (failure === undefined || !isUsable) await attempt
-    }
-    const found = keys.get(kid)
-    if (found !== undefined && clock() < goodUntil + STALE_WHILE_ERROR) return found
-    if (failure !== undefined) throw failure
-    return undefined
+  const mayTry = (now: number) =>
+    now - triedAt >= (failure === undefined ? cooldown : Math.min(cooldown, 5)) || now < triedAt
+
+  return {
+    /**
+     * The key of a `kid` from memory, while the set is believed: until it should have been fetched again, and for a while
+     * longer where it cannot be. It is fetched ahead of that, so that nobody waits.
+     */
+    keyNow(kid: string): VerificationKey | undefined {
+      const now = clock()
+      if (now >= refreshAt && fetching === undefined && mayTry(now)) void refreshOnce()
+      const isUsable = now < goodUntil || (failure !== undefined && now < goodUntil + STALE_WHILE_ERROR)
+      return isUsable ? keys.get(kid) : undefined
+    },
+
+    /** The key of a `kid` that is not in memory, or no longer believed. @throws Error where the set cannot be had */
+    async keyFor(kid: string): Promise<VerificationKey | undefined> {
+      if (fetching !== undefined || mayTry(clock())) await refreshOnce()
+      const found = keys.get(kid)
+      if (found !== undefined && clock() < goodUntil + STALE_WHILE_ERROR) return found
+      if (failure !== undefined) throw failure
+      return undefined
+    },
   }
 }
 
 /** Keys that say which one algorithm they are for (RFC 8725 §3.1); anything else in the set is passed over. */
-function readKeys(jwks: Record<string, unknown>): Map<string, VerificationKey> {
+function readKeys(
+  jwks: Record<string, unknown>,
+  before: ReadonlyMap<string, VerificationKey>,
+): Map<string, VerificationKey> {
   const keys = new Map<string, VerificationKey>()
   const list = Array.isArray(jwks.keys) ? jwks.keys.slice(0, MAX_KEYS) : []
   for (const jwk of list) {
@@ -141,7 +153,10 @@ function readKeys(jwks: Record<string, unknown>): Map<string, VerificationKey> {
     try {
       const alg = jwk.alg as SigningAlgorithm
       const publicKey = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' })
-      if (fitsAlgorithm(alg, publicKey)) keys.set(jwk.kid, { alg, publicKey })
+      const known = before.get(jwk.kid)
+      // What was verified with a key stays so for as long as it is the same object.
+      const isSame = known?.alg === alg && known.publicKey.equals(publicKey)
+      if (fitsAlgorithm(alg, publicKey)) keys.set(jwk.kid, isSame ? known : { alg, publicKey })
     } catch {
       // Not a key that Node can read: passed over like any other that is not for us.
     }

@@ -1,5 +1,4 @@
-import type { AatClaims } from '../tokens/access-token.ts'
-import type { VerificationKey } from '../tokens/compact-jws.ts'
+import type { Verified } from '../tokens/verified.ts'
 
 /**
  * Where tokens come from, as the guard sees it: this process (an `aat`) or an issuer elsewhere (`remoteIssuer`). The guard is
@@ -9,8 +8,6 @@ export interface TokenSource {
   readonly issuer: string
   /** Seconds. */
   readonly clockTolerance: number
-  /** Seconds: the longest `exp - iat` that is believed. */
-  readonly maxLifetime: number
   readonly clock: () => number
   /** The resource that a guard protects where it names none. */
   readonly defaultResource: string | undefined
@@ -18,11 +15,15 @@ export interface TokenSource {
   readonly audienceOf: (resource: string) => string | undefined
   /** The scopes of a resource, or `undefined` where it is not known. */
   readonly scopesOf: (resource: string) => readonly string[] | undefined
-  /** Throws what is to be answered with 503, where keys cannot be had. */
-  readonly keyFor: (kid: string) => VerificationKey | undefined | Promise<VerificationKey | undefined>
-  /** Fulfilled where revocations are known well enough; rejected with a 503 where they are not. */
-  readonly knowsRevocations: (whenStale: 'refuse' | 'accept') => Promise<void>
-  readonly isRevoked: (claims: AatClaims, kid: string) => boolean
+  /**
+   * The token, for any resource, if it is good; at once where memory knows. Throws (or rejects with) what is to be answered
+   * with 503, where that cannot be found out.
+   */
+  readonly verify: (token: string) => Verified | undefined | Promise<Verified | undefined>
+  /** Are revocations known well enough, without asking anybody? */
+  readonly isFresh: () => boolean
+  /** Where they are not: fulfilled once they are; rejected with a 503 where they cannot be had. */
+  readonly becomeFresh: (whenStale: 'refuse' | 'accept') => Promise<void>
   /** Tells about a fault of ours; returns its reference. */
   readonly onFault: (error: unknown) => string
 }

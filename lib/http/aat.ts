@@ -18,6 +18,7 @@ import type { RevocationLog } from '../revocation/revocation-log.ts'
 import type { Client, FamilyQuery, RefreshPolicyOf, Stores } from '../stores/ports.ts'
 import type { DpopNonces } from '../tokens/dpop-nonce.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
+import type { Verifier } from '../tokens/verifier.ts'
 import type { DenyList } from './deny-list.ts'
 
 /** A refresh-token family, as lists tell it. */
@@ -182,6 +183,8 @@ export interface AatParts {
   readonly grantTypes: ReadonlyMap<string, GrantType>
   readonly refreshTokens: RefreshTokens
   readonly dpop: DpopRules
+  /** Of our own access tokens. */
+  readonly verifier: Verifier
   /** The policy in force for a client. */
   readonly refreshPolicyOf: RefreshPolicyOf
   readonly idpSessions: IdpSessions

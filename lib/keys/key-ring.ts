@@ -39,7 +39,7 @@ export function createKeyRing(options: KeyRingOptions) {
   let stored: RingState = ring
   let maintaining: Promise<void> | undefined
   let activeKid: string | undefined
-  const publicKeys = new Map<string, KeyObject>()
+  const publicKeys = new Map<string, { readonly alg: SigningAlgorithm; readonly publicKey: KeyObject }>()
 
   function adopt(state: RingState): void {
     const before = ring
@@ -152,20 +152,24 @@ export function createKeyRing(options: KeyRingOptions) {
       return record !== undefined && records.privateKeyOf(record) !== undefined
     },
 
-    /** The key that verifies tokens with this `kid` now, with its one algorithm. Memory only. */
-    verificationKey(kid: string): { alg: SigningAlgorithm; publicKey: KeyObject } | undefined {
+    /** The key that verifies tokens with this `kid` now, with its one algorithm; always the same object. Memory only. */
+    verificationKey(
+      kid: string,
+    ): { readonly alg: SigningAlgorithm; readonly publicKey: KeyObject } | undefined {
       const now = clock()
       const record = ring.keys.find(
         (key) => key.kid === kid && key.revokedAt === undefined && now < key.removedAt,
       )
       if (record === undefined) return undefined
-      let publicKey = publicKeys.get(kid)
-      if (publicKey === undefined) {
-        publicKey = createPublicKey({ key: record.publicJwk as JsonWebKey, format: 'jwk' })
-        if (!fitsAlgorithm(record.alg, publicKey)) return undefined
-        publicKeys.set(kid, publicKey)
+      const known = publicKeys.get(kid)
+      if (known !== undefined) return known
+      const key = {
+        alg: record.alg,
+        publicKey: createPublicKey({ key: record.publicJwk as JsonWebKey, format: 'jwk' }),
       }
-      return { alg: record.alg, publicKey }
+      if (!fitsAlgorithm(key.alg, key.publicKey)) return undefined
+      publicKeys.set(kid, key)
+      return key
     },
 
     /** The JWK Set (RFC 7517 §5): public members only. Empty only where there is no ring, which callers turn into 503. */

@@ -19,6 +19,16 @@ export function tokenHash(data: string | Uint8Array): TokenHash {
 }
 
 /**
+ * SHA-256 of an access token as it was presented, one character for each byte: how what is known of it is found again in
+ * memory. No other token and no other spelling of this one has it.
+ */
+export type TokenKey = string & { readonly tokenKey: true }
+
+export function tokenKey(token: string): TokenKey {
+  return hash('sha256', token, 'binary') as TokenKey
+}
+
+/**
  * Compares two hashes in constant time. The inputs are always hashes, never the secrets themselves, so
  * lengths are equal and tell nothing.
  */

@@ -115,6 +115,8 @@ export function createKnownRevocations(clock: Clock) {
   let trimAt = 1024
   /** Until when a session may be known that ends at another time than was said first. */
   let movedUntil: NumericDate = 0
+  /** How often something was learnt. */
+  let learnt = 0
 
   const keyOf = (kind: RevocationEntry['kind'], id: string) => `${kind}:${id}`
 
@@ -122,6 +124,7 @@ export function createKnownRevocations(clock: Clock) {
     const key = keyOf(entry.kind, entry.id)
     const merged = merge(entry, entries.get(key))
     entries.set(key, merged)
+    learnt++
     if (merged.kind === 'session' && merged.endsAt !== 0) movedUntil = Math.max(movedUntil, merged.until)
     if (entries.size > trimAt) {
       const now = clock()
@@ -143,6 +146,29 @@ export function createKnownRevocations(clock: Clock) {
     return now < (entry?.until ?? 0) ? entry?.endsAt : undefined
   }
 
+  /** From when on something about this is revoked: the end of its session, any moment that is past, or never. */
+  function revokedFrom(revocable: Revocable): NumericDate {
+    const { jti, grantId, clientId, subject, kid, session, idpSubject, issuedAt, grantedAt } = revocable
+    const { endedSession, sessionBegan } = revocable
+    if (entries.size === 0) return Number.POSITIVE_INFINITY
+    const now = clock()
+    // A token of a user's grant is as old as the grant: a refresh that an instance answers while it does not know of the
+    // epoch yet makes a young token of an old grant. Tokens carry whole seconds, so one of the same second counts as
+    // issued before: it is fetched anew, not believed.
+    const since = grantedAt ?? issuedAt
+    const isRevoked =
+      (jti !== undefined && holdsKey(keyOf('jti', jti), now)) ||
+      (grantId !== undefined && holdsKey(keyOf('grant', grantId), now)) ||
+      (kid !== undefined && holdsKey(keyOf('kid', kid), now)) ||
+      (endedSession !== undefined && sessionEnd(endedSession, now) === 0) ||
+      (idpSubject !== undefined && isBefore(keyOf('idp-subject', idpSubject), sessionBegan ?? since, now)) ||
+      isBefore(keyOf('client', clientId), since, now) ||
+      isBefore(keyOf('subject', subject), since, now) ||
+      isBefore(keyOf('all', EVERYTHING), since, now)
+    if (isRevoked) return Number.NEGATIVE_INFINITY
+    return (session === undefined ? undefined : sessionEnd(session, now)) ?? Number.POSITIVE_INFINITY
+  }
+
   return {
     learn,
 
@@ -161,27 +187,19 @@ export function createKnownRevocations(clock: Clock) {
       key !== undefined && isBefore(keyOf('idp-subject', key), since, clock()),
 
     /** Is anything about this revoked? */
-    covers(revocable: Revocable): boolean {
-      const { jti, grantId, clientId, subject, kid, session, idpSubject, issuedAt, grantedAt } = revocable
-      const { endedSession, sessionBegan } = revocable
-      if (entries.size === 0) return false
-      const now = clock()
-      // A token of a user's grant is as old as the grant: a refresh that an instance answers while it does not know of the
-      // epoch yet makes a young token of an old grant. Tokens carry whole seconds, so one of the same second counts as
-      // issued before: it is fetched anew, not believed.
-      const since = grantedAt ?? issuedAt
-      return (
-        (jti !== undefined && holdsKey(keyOf('jti', jti), now)) ||
-        (grantId !== undefined && holdsKey(keyOf('grant', grantId), now)) ||
-        (kid !== undefined && holdsKey(keyOf('kid', kid), now)) ||
-        (endedSession !== undefined && sessionEnd(endedSession, now) === 0) ||
-        (session !== undefined && now >= (sessionEnd(session, now) ?? Number.POSITIVE_INFINITY)) ||
-        (idpSubject !== undefined &&
-          isBefore(keyOf('idp-subject', idpSubject), sessionBegan ?? since, now)) ||
-        isBefore(keyOf('client', clientId), since, now) ||
-        isBefore(keyOf('subject', subject), since, now) ||
-        isBefore(keyOf('all', EVERYTHING), since, now)
-      )
+    covers: (revocable: Revocable): boolean => clock() >= revokedFrom(revocable),
+
+    /** Answers the same for a token again and again: it is looked up anew only where something was learnt since. */
+    watch(claims: RevocableClaims, kid: string): () => boolean {
+      let from = Number.POSITIVE_INFINITY
+      let asked = 0
+      return () => {
+        if (asked !== learnt) {
+          asked = learnt
+          from = revokedFrom(revocableOf(claims, kid))
+        }
+        return from !== Number.POSITIVE_INFINITY && clock() >= from
+      }
     },
 
     /** At most `limit` of what is revoked and still matters, in the order of kind and id, behind one of them. */

@@ -10,12 +10,7 @@ import {
   type RevocationStore,
 } from '../stores/ports.ts'
 import { createFreshness } from './freshness.ts'
-import {
-  createKnownRevocations,
-  type RevocableClaims,
-  revocableGrant,
-  revocableOf,
-} from './known-revocations.ts'
+import { createKnownRevocations, revocableGrant } from './known-revocations.ts'
 import { createOwnEntries } from './own-entries.ts'
 import { entryOf, isEpoch, type Lives, type RevocationDetail } from './revocation-entry.ts'
 
@@ -183,7 +178,7 @@ export function createRevocationLog({
     /** Is anything about this, a token, or a grant's families and codes revoked, as far as is known here? Memory only. */
     covers: known.covers,
 
-    coversToken: (claims: RevocableClaims, kid: string): boolean => known.covers(revocableOf(claims, kid)),
+    watch: known.watch,
     coversGrant: (grant: Grant, policy: Pick<RefreshPolicy, 'idpSession'>): boolean =>
       known.covers(revocableGrant(grant, policy)),
 

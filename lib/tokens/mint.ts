@@ -44,8 +44,16 @@ export interface MintedAccessToken {
 
 export type Mint = (order: AccessTokenOrder, signer: Signer) => Promise<MintedAccessToken>
 
-/** The one place where access tokens are made. */
-export function createMint(issuer: string, clock: () => NumericDate, random: Random): Mint {
+/**
+ * The one place where access tokens are made.
+ * @param noteMinted told of each, so that its signature need not be checked here
+ */
+export function createMint(
+  issuer: string,
+  clock: () => NumericDate,
+  random: Random,
+  noteMinted: (token: string, kid: string) => void,
+): Mint {
   return async function mint(order, signer) {
     const now = clock()
     const iat = Math.floor(now)
@@ -79,6 +87,7 @@ export function createMint(issuer: string, clock: () => NumericDate, random: Ran
         `an access token of ${token.length} characters is over ${MAX_ISSUED_TOKEN}: fewer scopes or smaller custom claims are needed`,
       )
     }
+    noteMinted(token, signer.kid)
     return { token, claims, expiresIn }
   }
 }

@@ -1,0 +1,96 @@
+import type { AatClaims } from '../tokens/access-token.ts'
+import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
+import type { Verified } from '../tokens/verified.ts'
+import type { Challenge } from './challenge.ts'
+import type { GuardSettings } from './guard-options.ts'
+
+/** Everything that a guard may answer on its route instead of the app. */
+export function refusalsOf({ scopes, principal, acrs, maxAge }: GuardSettings<unknown>) {
+  const scope = scopes.join(' ')
+  const absent: Challenge = { status: 401, scope }
+  const invalidToken: Challenge = {
+    status: 401,
+    error: 'invalid_token',
+    description: 'the access token is malformed, expired, revoked, or not for this resource',
+    scope,
+  }
+  const insufficientScope: Challenge = {
+    status: 403,
+    error: 'insufficient_scope',
+    description: 'the access token does not have the scope that this needs',
+    scope,
+  }
+  const wrongPrincipal: Challenge = {
+    status: 403,
+    error: 'insufficient_scope',
+    description: `this needs an access token of a ${principal}`,
+    scope,
+  }
+  const stepUp: Challenge = {
+    status: 401,
+    error: 'insufficient_user_authentication',
+    description: 'this needs another or a more recent sign-in',
+    scope,
+    acrValues: acrs.join(' '),
+    maxAge,
+  }
+  const ambiguous: Challenge = {
+    status: 400,
+    error: 'invalid_request',
+    description: 'there is more than one Authorization header',
+  }
+  return {
+    absent,
+    malformed: invalidToken,
+    ambiguous,
+    invalidToken,
+    insufficientScope,
+    wrongPrincipal,
+    stepUp,
+  }
+}
+
+/**
+ * Tells what is not enough about a good token for a route, if anything. It is judged by what was signed, whatever the app's
+ * `readClaims` makes of it.
+ */
+export function judgeOf(
+  { scopes, principal, acrs, maxAge }: GuardSettings<unknown>,
+  refusals: ReturnType<typeof refusalsOf>,
+) {
+  return function shortcomingOf(
+    { claims, scopes: held }: Verified,
+    now: number,
+    tolerance: number,
+  ): Challenge | undefined {
+    if (principal !== undefined && (principal === 'client') !== isClientsOwn(claims))
+      return refusals.wrongPrincipal
+    for (const scope of scopes) if (!held.includes(scope)) return refusals.insufficientScope
+    const { acr, auth_time: authTime } = claims
+    if (acrs.length > 0 && !acrs.includes(acr ?? '')) return refusals.stepUp
+    if (maxAge !== undefined && (authTime === undefined || !isRecent(now - authTime, maxAge, tolerance)))
+      return refusals.stepUp
+    return undefined
+  }
+}
+
+/**
+ * A token without a user: by our own prefix, or as other issuers say it (RFC 9068 §2.2: `sub` is the client's id, and
+ * nobody authenticated).
+ */
+export function isClientsOwn({
+  sub,
+  client_id: clientId,
+  auth_time: authTime,
+  grant_id: grantId,
+}: AatClaims): boolean {
+  return (
+    sub.startsWith(CLIENT_SUBJECT_PREFIX) ||
+    (sub === clientId && authTime === undefined && grantId === undefined)
+  )
+}
+
+/** A sign-in that lies further in the future than clocks may (milliseconds for seconds, say) is not a recent one. */
+function isRecent(age: number, maxAge: number, tolerance: number): boolean {
+  return age <= maxAge + tolerance && age >= -60 - tolerance
+}

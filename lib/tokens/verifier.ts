@@ -1,0 +1,151 @@
+import { type TokenKey, tokenKey } from '../protocol/digest.ts'
+import { verifyWith } from '../protocol/jwa.ts'
+import type { Clock } from '../protocol/time.ts'
+import { type AatClaims, isAccessTokenType, readClaims } from './access-token.ts'
+import {
+  type JwsHeader,
+  jwsHeaderOf,
+  MAX_TOKEN,
+  parseCompactJws,
+  type VerificationKey,
+} from './compact-jws.ts'
+import { createRecentKeys } from './recent-keys.ts'
+import { type CacheLimits, createTokenCache } from './token-cache.ts'
+import { deepFreeze, type Verified } from './verified.ts'
+
+export interface VerifierOptions {
+  readonly issuer: string
+  /** Of all resources; which of them a route is for is the route's to say. */
+  readonly audiences: readonly string[]
+  readonly clock: Clock
+  /** Seconds by which clocks may differ. */
+  readonly tolerance: number
+  /** Seconds: the longest `exp - iat` that is believed. */
+  readonly maxLifetime: number
+  /** The key of a `kid` now, from memory: the same object for as long as it is the same key. */
+  readonly keyNow: (kid: string) => VerificationKey | undefined
+  /** The key of a `kid` that memory does not have. Throws what is to be answered with 503. */
+  readonly keyFor: (kid: string) => Promise<VerificationKey | undefined>
+  /** Is this token revoked? Asked at each use of it. */
+  readonly watch: (claims: AatClaims, kid: string) => () => boolean
+  readonly limits: CacheLimits
+}
+
+interface VerifiedJwt extends Verified {
+  readonly kid: string
+  readonly key: VerificationKey
+}
+
+/** Tokens that are remembered as just minted or as forged. */
+const RECENT = 4096
+/** Spellings of headers that are remembered; every key has one, and a few more with other cases of `typ`. */
+const MAX_HEADERS = 64
+
+/** What a verified token takes in memory, in bytes: by measurement, with what a guard makes of it. */
+const bytesOf = (token: string) => 1500 + 2 * token.length
+
+/**
+ * Verifies access tokens (RFC 9068 §4, RFC 8725) in the order of least cost: form, header, key, claims, signature; and remembers
+ * those that are good. What is remembered is found by the hash of the whole token, holds as long as the key that verified it is
+ * still its `kid`'s, and is forgotten when the token expires.
+ */
+export function createVerifier(options: VerifierOptions) {
+  const { issuer, audiences, clock, tolerance, maxLifetime, keyNow, keyFor, watch, limits } = options
+  const cache = createTokenCache<VerifiedJwt>(limits)
+  /** Signed in this process by this key. */
+  const minted = createRecentKeys<string>(RECENT)
+  /** Not signed by this key: a forged token costs one signature check, however often it comes. */
+  const forged = createRecentKeys<VerificationKey>(RECENT)
+  const underWay = new Map<TokenKey, Promise<Verified | undefined>>()
+  const headers = new Map<string, JwsHeader>()
+
+  function rememberHeader(token: string, header: JwsHeader): void {
+    if (headers.size >= MAX_HEADERS) headers.clear()
+    headers.set(token.slice(0, token.indexOf('.') + 1), header)
+  }
+
+  function verifiedOf(token: string, payload: Buffer, kid: string, key: VerificationKey) {
+    const read = readClaims(payload, { issuer, audiences, now: clock(), tolerance, maxLifetime })
+    if ('problem' in read) return undefined
+    const claims = deepFreeze(read.claims)
+    const verified: VerifiedJwt = {
+      token,
+      claims,
+      scopes: Object.freeze(claims.scope === '' ? [] : claims.scope.split(' ')),
+      holder: claims.sub,
+      bytes: bytesOf(token),
+      goodUntil: claims.exp + tolerance,
+      isRevoked: watch(claims, kid),
+      made: [],
+      kid,
+      key,
+    }
+    return verified
+  }
+
+  /** All that can be seen without cryptography; then the signature. */
+  function check(id: TokenKey, token: string, header: JwsHeader, key: VerificationKey) {
+    const { alg, typ, kid } = header
+    if (alg !== key.alg || !isAccessTokenType(typ) || forged.get(id) === key) return undefined
+    const jws = parseCompactJws(token, header)
+    const verified = 'problem' in jws ? undefined : verifiedOf(token, jws.payload, kid, key)
+    if ('problem' in jws || verified === undefined) return undefined
+    if (minted.get(id) === kid) return remember(id, verified)
+    return verifyWith(alg, key.publicKey, jws.signingInput, jws.signature).then((isGood) => {
+      if (isGood) return remember(id, verified)
+      forged.add(id, key)
+      return undefined
+    })
+  }
+
+  function remember(id: TokenKey, verified: VerifiedJwt): VerifiedJwt {
+    cache.add(id, verified, clock())
+    return verified
+  }
+
+  /** All who present a token while it is looked at wait for the one answer. */
+  function once(id: TokenKey, result: Promise<Verified | undefined>): Promise<Verified | undefined> {
+    const shared = result.finally(() => underWay.delete(id))
+    underWay.set(id, shared)
+    return shared
+  }
+
+  async function checkWithUnknownKey(id: TokenKey, token: string, header: JwsHeader) {
+    const key = await keyFor(header.kid)
+    return key && check(id, token, header, key)
+  }
+
+  return {
+    /**
+     * @returns at once where nothing is to be waited for; `undefined` for a token that is not good, whatever the reason
+     * @throws (or rejects with) what is to be answered with 503, where keys cannot be had
+     */
+    verify(token: string): Verified | undefined | Promise<Verified | undefined> {
+      if (token.length > MAX_TOKEN) return undefined
+      const id = tokenKey(token)
+      const known = cache.find(id, clock())
+      if (known !== undefined) {
+        if (keyNow(known.kid) === known.key) return known
+        cache.drop(id)
+      }
+      const flight = underWay.get(id)
+      if (flight !== undefined) return flight
+      const header = jwsHeaderOf(token, headers)
+      if (header === undefined) return undefined
+      const key = keyNow(header.kid)
+      if (key === undefined) return once(id, checkWithUnknownKey(id, token, header))
+      rememberHeader(token, header)
+      const result = check(id, token, header, key)
+      return result instanceof Promise ? once(id, result) : result
+    },
+
+    /** A token that this process signed needs no check of its signature. */
+    noteMinted(token: string, kid: string): void {
+      minted.add(tokenKey(token), kid)
+    },
+
+    size: cache.size,
+  }
+}
+
+export type Verifier = ReturnType<typeof createVerifier>
