@@ -114,6 +114,7 @@ const verbs = {
   revocations: 'append',
   ring: 'compareAndSet',
   counters: 'count',
+  initialAccessTokens: 'take',
   accessTokens: 'use',
   documents: 'save',
 } satisfies Record<Exclude<keyof Stores, 'kind' | 'check' | 'announce' | 'close'>, string>

@@ -69,7 +69,7 @@ export function createAat(options: AatOptions): Aat {
     staleAfter: configuration.revocationStaleAfter,
   })
   const endGrant = createEndGrant(stores.grants, revocations)
-  const registrations = createRegistrations(configuration.registrationPolicies, clock)
+  const registrations = createRegistrations(configuration.registrationPolicies, stores, clock, random, emit)
   const registry = createClientRegistry({
     configured: configuration.clients,
     store: stores.clients,
@@ -173,6 +173,7 @@ export function createAat(options: AatOptions): Aat {
       status: keyRing.status,
     }),
     ...operations,
+    initialAccessTokens: registrations.initialAccessTokens.operations,
     idpSessions: Object.freeze({
       update: idpSessions.update,
       end: (target: Parameters<Aat['idpSessions']['end']>[0]) => idpSessions.end(target),

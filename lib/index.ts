@@ -2,6 +2,7 @@ export type { AatOptions, ProductionDanger } from './aat-options.ts'
 export type { CheckIdpSession } from './authorization/idp-session-check.ts'
 export type { SignedInUser } from './authorization/user.ts'
 export type { ClientOptions } from './client-options.ts'
+export type { InitialAccessTokenSummary, NewInitialAccessToken } from './clients/initial-access-tokens.ts'
 export { createAat } from './create-aat.ts'
 export type { DpopOptions } from './dpop-options.ts'
 export type { AuthorizeEndpointOptions, SignInContext } from './endpoints/authorize-answers.ts'
@@ -12,6 +13,7 @@ export {
   type IntrospectionEndpointOptions,
   introspectionEndpoint,
 } from './endpoints/introspection-endpoint.ts'
+export type { RegistrationDoor } from './endpoints/registration-doors.ts'
 export { type RevocationEndpointOptions, revocationEndpoint } from './endpoints/revocation-endpoint.ts'
 export { type TokenEndpointOptions, tokenEndpoint } from './endpoints/token-endpoint.ts'
 export { wellKnown } from './endpoints/well-known.ts'

@@ -94,6 +94,7 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
       counters,
       accessTokens,
       documents,
+      initialAccessTokens,
     } = stores
     // The answers are none that a verb could use; here only the questions matter.
     await Promise.allSettled([
@@ -138,6 +139,23 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
       ring.read(),
       ring.compareAndSet({ revision: 0, tip: '' }, { issuer: text, keys: [] }),
       counters.count(sha256(text), 60),
+      initialAccessTokens.create({
+        id: anId(),
+        hash: aHash(),
+        policy: text,
+        label: text,
+        uses: 1,
+        createdAt: T,
+        expiresAt: T + 100,
+      }),
+      ...[anId(), text].flatMap((id) => [
+        initialAccessTokens.read(id),
+        initialAccessTokens.take(id, anId()),
+        initialAccessTokens.take(anId(), id),
+        initialAccessTokens.giveBack(id, anId()),
+        initialAccessTokens.revoke(id),
+      ]),
+      initialAccessTokens.list({}),
       accessTokens.save(tokenHash(text), text, T),
       accessTokens.read(tokenHash(text)),
       accessTokens.delete(tokenHash(text)),

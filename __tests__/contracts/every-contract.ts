@@ -8,6 +8,7 @@ import { counterStoreContract } from './counter-store.contract.ts'
 import { documentStoreContract } from './document-store.contract.ts'
 import { grantStoreContract } from './grant-store.contract.ts'
 import { idpSessionContract } from './idp-session.contract.ts'
+import { initialAccessTokenStoreContract } from './initial-access-token-store.contract.ts'
 import { replayStoreContract } from './replay-store.contract.ts'
 import { requestStoreContract } from './request-store.contract.ts'
 import { revocationStoreContract } from './revocation-store.contract.ts'
@@ -26,5 +27,6 @@ export function everyContract(make: StoresFactory): void {
   describe('the ring', () => ringStoreContract(make))
   describe('access tokens', () => accessTokenStoreContract(make))
   describe('documents', () => documentStoreContract(make))
+  describe('initial access tokens', () => initialAccessTokenStoreContract(make))
   describe('counters', () => counterStoreContract(make))
 }

@@ -30,6 +30,9 @@ test('the README tells of every kind of key', () => {
     keys.accessToken('x'),
     keys.uses('x'),
     keys.document('x'),
+    keys.initialToken('x'),
+    keys.initialTokenRevocation('x'),
+    keys.initialTokens,
     keys.ring,
     ...Object.values(keys.log),
     keys.instances,
@@ -59,6 +62,9 @@ test('the README tells of every kind of key', () => {
     'accessToken',
     'uses',
     'document',
+    'initialToken',
+    'initialTokenRevocation',
+    'initialTokens',
   ]
   expect(Object.keys(keys).sort()).toEqual([...others, ...more].sort())
   const [, table = ''] = readme.split('### What is in it')

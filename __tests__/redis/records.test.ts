@@ -73,7 +73,18 @@ async function lives(place: Place): Promise<Map<string, number[]>> {
 
 /** Everything that every kind of record is made of. */
 async function writeAll({ stores }: Place, text = 'a'): Promise<void> {
-  const { grants, clients, requests, consents, replays, revocations, ring, counters, accessTokens } = stores
+  const {
+    grants,
+    clients,
+    requests,
+    consents,
+    replays,
+    revocations,
+    ring,
+    counters,
+    accessTokens,
+    initialAccessTokens,
+  } = stores
   const idpSession = { issuer: text, sid: text }
   const family = await openTypical(grants, ROTATE, { clientId: text, subject: text, idpSession })
   await family.rotate()
@@ -88,6 +99,13 @@ async function writeAll({ stores }: Place, text = 'a'): Promise<void> {
   await counters.count(sha256(text), 60)
   await accessTokens.save(tokenHash(text), JSON.stringify({ sub: text }), now() + 300)
   await accessTokens.use(tokenHash(text), 2, now() + 400)
+  for (const id of [anId(), anId()]) {
+    const token = { id, hash: sha256(text), policy: text, uses: 2, createdAt: now(), expiresAt: now() + 700 }
+    await initialAccessTokens.create(token)
+    await initialAccessTokens.take(id, anId())
+    await initialAccessTokens.revoke(id)
+    await initialAccessTokens.create({ ...token, id: anId() })
+  }
   await stores.announce?.({ id: anId(), settings: sha256(text) })
   await ring.compareAndSet({ revision: 0, tip: '' }, { issuer: 'https://issuer.example', keys: [] })
 }
@@ -150,6 +168,9 @@ test('every record ends when it should; what never ends are ring, log and client
       n: 60,
       a: 300,
       v: 400,
+      o: 700,
+      q: 700,
+      y: 10,
     },
     ...{ d: 'never', ring: 'never', log: 'never', l: 100 * 365 * 86_400 },
   }
@@ -181,7 +202,7 @@ test('nothing that came from outside gets into the name of a key', async () => {
   for (const text of HOSTILE) await writeAll(place, text)
   const names = (await keysIn(place)).map((key) => key.slice(place.prefix.length))
   expect(names.length).toBeGreaterThan(HOSTILE.length * 10)
-  for (const name of names) expect(name).toMatch(/^\{(?:[\w-]{22}|[\w-]{43}|ring|log|clients)\}:[a-z]$/)
+  for (const name of names) expect(name).toMatch(/^\{(?:[\w-]{22}|[\w-]{43}|ring|log|clients|iat)\}:[a-z]$/)
   for (const text of HOSTILE) {
     const { families } = await place.stores.grants.listFamilies({ subject: text })
     expect(families.map(({ grant }) => grant.subject)).toEqual([text])

@@ -173,6 +173,34 @@ describeEach('append-revocation', async (action) => {
   expect(entries.map(({ id }) => id)).toEqual(['one', 'two'])
 })
 
+describeEach('take-initial-token', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const id = 'an-initial-token-22-ch'
+  const token = { id, hash: sha256('x'), policy: 'default', uses: 3, createdAt: now(), expiresAt: now() + 60 }
+  const used = async () => (await stores.initialAccessTokens.read(id))?.used
+  const created = twice(world, 'create-initial-token', action)
+  const entered = twice(world, 'enter-initial-token', action)
+  expect(await stores.initialAccessTokens.create(token)).toBe('created')
+  await Promise.all([created, entered])
+  expect((await stores.initialAccessTokens.list({})).tokens).toHaveLength(1)
+
+  const taken = twice(world, 'take-initial-token', action)
+  expect(await stores.initialAccessTokens.take(id, 'one')).toBe('taken')
+  await taken
+  expect(await used()).toBe(1)
+  await stores.initialAccessTokens.take(id, 'two')
+
+  const back = twice(world, 'give-back-initial-token', action)
+  expect(await stores.initialAccessTokens.giveBack(id, 'one')).toBe('returned')
+  await back
+  expect(await used()).toBe(1)
+
+  const revoked = twice(world, 'revoke-initial-token', action)
+  expect(await stores.initialAccessTokens.revoke(id)).toBe('revoked')
+  await revoked
+  expect(await stores.initialAccessTokens.revoke(id)).toBe('unknown')
+})
+
 describeEach('count', async (action) => {
   const { stores, ...world } = await proxiedStores()
   const hit = twice(world, 'count', action)

@@ -1,9 +1,13 @@
+import type { Emit } from '../protocol/events.ts'
+import type { Random } from '../protocol/random.ts'
 import type { Clock } from '../protocol/time.ts'
-import type { Client } from '../stores/ports.ts'
+import type { Client, Stores } from '../stores/ports.ts'
+import { createInitialAccessTokens, type InitialAccessTokens } from './initial-access-tokens.ts'
 import { clientInForce, type RegistrationPolicy } from './registration-policy.ts'
 
 export interface Registrations {
   readonly policies: ReadonlyMap<string, RegistrationPolicy>
+  readonly initialAccessTokens: InitialAccessTokens
   /** @throws TypeError for a name that is not configured */
   policy(name?: string): RegistrationPolicy
   /**
@@ -15,13 +19,21 @@ export interface Registrations {
 
 const DEFAULT = 'default'
 
-/** Judges clients by the policies of today. */
-export function createRegistrations(policies: Registrations['policies'], clock: Clock): Registrations {
+/** Who may register, and what registered clients may have by the policies of today. */
+export function createRegistrations(
+  policies: Registrations['policies'],
+  stores: Stores,
+  clock: Clock,
+  random: Random,
+  emit: Emit,
+): Registrations {
   /** Records do not change once they are read, and are remembered elsewhere. */
   const judged = new WeakMap<Client, Client>()
 
+  const store = stores.initialAccessTokens
   return {
     policies,
+    initialAccessTokens: createInitialAccessTokens({ store, policies, clock, random, emit }),
 
     policy(name = DEFAULT) {
       const policy = policies.get(name)

@@ -4,6 +4,7 @@ import type { IdpSessions } from '../authorization/idp-sessions.ts'
 import type { PendingRequests } from '../authorization/pending-requests.ts'
 import type { AuthenticateClient } from '../clients/client-authentication.ts'
 import type { ClientRegistry } from '../clients/client-registry.ts'
+import type { InitialAccessTokenSummary, NewInitialAccessToken } from '../clients/initial-access-tokens.ts'
 import type { Registrations } from '../clients/registrations.ts'
 import type { GrantType } from '../grants/grant-type.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
@@ -109,6 +110,24 @@ export interface Aat {
     get(clientId: string): Promise<ClientSummary | undefined>
     /** Deletes a registered client and ends everything that it holds. Configured clients are deleted by the configuration. */
     delete(clientId: string): Promise<'deleted' | 'unknown' | 'configured'>
+  }
+  /** Tokens that let their holder register clients (RFC 7591 §1.2), at an endpoint that allows it. */
+  readonly initialAccessTokens: {
+    /**
+     * Makes one. `token` is told this once and kept as a hash.
+     * @throws ConfigurationError for wrong options
+     */
+    create(options?: NewInitialAccessToken): Promise<InitialAccessTokenSummary & { readonly token: string }>
+    /**
+     * Those that live, all used or not, in pages: those first that end first.
+     * @throws TypeError for a cursor that no page gave
+     */
+    list(page?: { readonly limit?: number; readonly cursor?: string | undefined }): Promise<{
+      tokens: InitialAccessTokenSummary[]
+      cursor: string | undefined
+    }>
+    /** By its `id`. The clients that it registered stay. */
+    revoke(id: string): Promise<'revoked' | 'unknown'>
   }
   readonly grants: {
     /**

@@ -60,7 +60,8 @@ export function sendError(req: Request, res: Response, error: OAuthError): void 
   setNoStore(res)
   if (error.retryAfter !== undefined) res.setHeader('Retry-After', Math.ceil(error.retryAfter))
   // RFC 6749 §5.2: the scheme that the client used; RFC 7235 wants one on every 401.
-  if (error.status === 401) res.setHeader('WWW-Authenticate', 'Basic realm="oauth", charset="UTF-8"')
+  if (error.status === 401 || error.challenge !== undefined)
+    res.setHeader('WWW-Authenticate', error.challenge ?? 'Basic realm="oauth", charset="UTF-8"')
   // What is left of a body is not worth waiting for, and must not be taken for another request.
   if (!req.complete && (req.headers['transfer-encoding'] ?? req.headers['content-length'] ?? '0') !== '0') {
     res.setHeader('Connection', 'close')

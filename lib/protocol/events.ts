@@ -61,7 +61,18 @@ export interface AatEvents {
   'refresh_token.withheld': About & { reason: 'idp_session_end_unknown' }
   /** The app's `checkIdpSession` gave no answer in time, or failed; `went` says what became of the refresh. */
   'idp_session.unanswered': About & { went: 'unavailable' | 'on'; error: unknown }
-  'client.registered': { clientId: string; clientName?: string; redirectUris: readonly string[] }
+  /** `by` says which door let it in; `initialAccessToken` is the id of the token it came with. */
+  'client.registered': {
+    clientId: string
+    clientName?: string
+    redirectUris: readonly string[]
+    policy: string
+    by: 'anyone' | 'app' | 'initial-access-token' | 'access-token'
+    initialAccessToken?: string
+  }
+  /** The app made a token that lets its holder register clients. */
+  'initial_access_token.created': { id: string; policy: string; uses: number; expiresAt: NumericDate }
+  'initial_access_token.revoked': { id: string }
   'client.deleted': { clientId: string }
   'client.authentication_failed': { clientId: string | undefined; reason: string }
   /** A DPoP proof was refused: a replay, for another address, badly signed. A missing or old nonce is none of these. */

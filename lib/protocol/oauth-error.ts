@@ -39,6 +39,8 @@ export interface OAuthErrorOptions {
   status?: number
   /** Seconds for the `Retry-After` header. */
   retryAfter?: number
+  /** The `WWW-Authenticate` header, where another than Basic fits. */
+  challenge?: string
 }
 
 /**
@@ -50,6 +52,7 @@ export class OAuthError extends Error {
   readonly code: OAuthErrorCode
   readonly status: number
   readonly retryAfter: number | undefined
+  readonly challenge: string | undefined
 
   /** @throws TypeError for a code that is not in the table */
   constructor(code: OAuthErrorCode, description: string, options: OAuthErrorOptions = {}) {
@@ -60,6 +63,7 @@ export class OAuthError extends Error {
     super(printable(description), options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.status = options.status ?? statusOf[code]
+    this.challenge = options.challenge
     this.retryAfter = options.retryAfter ?? (this.status === 503 ? 1 : undefined)
   }
 }

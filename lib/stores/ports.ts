@@ -4,6 +4,7 @@ import type { AccessTokenStore } from './access-token-store.ts'
 import type { ClientStore } from './client-store.ts'
 import type { DocumentStore } from './document-store.ts'
 import type { GrantStore } from './grant-store.ts'
+import type { InitialAccessTokenStore } from './initial-access-token-store.ts'
 import type { RevocationStore } from './revocation-store.ts'
 import type { RingStore } from './ring-store.ts'
 
@@ -37,6 +38,11 @@ export type {
   RefreshRefusal,
   RefreshRequest,
 } from './grant-store.ts'
+export type {
+  InitialAccessToken,
+  InitialAccessTokenState,
+  InitialAccessTokenStore,
+} from './initial-access-token-store.ts'
 export {
   BEGINNING,
   type Place,
@@ -62,6 +68,7 @@ export interface Stores {
   readonly revocations: RevocationStore
   readonly ring: RingStore
   readonly counters: CounterStore
+  readonly initialAccessTokens: InitialAccessTokenStore
   readonly accessTokens: AccessTokenStore
   readonly documents: DocumentStore
   /** Looks at the store itself: can it be reached, is it set up as it must be? Absent: nothing to look at. */

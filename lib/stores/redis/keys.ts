@@ -32,6 +32,9 @@ export function keysOf(prefix: string) {
     uses: (key: string) => `${prefix}{${key}}:v`,
     document: (url: string) => `${prefix}{${url}}:o`,
     counter: (key: string) => `${prefix}{${key}}:n`,
+    initialToken: (id: string) => `${prefix}{${id}}:o`,
+    initialTokenRevocation: (id: string) => `${prefix}{${id}}:y`,
+    initialTokens: `${prefix}{iat}:q`,
     ring: `${prefix}{ring}:r`,
     log: { entries: `${prefix}{log}:e`, ends: `${prefix}{log}:u`, place: `${prefix}{log}:r` },
     /** The channel of hints; a name, not a key. */

@@ -11,6 +11,7 @@ import { redisCounters } from './counters.ts'
 import { redisDocuments } from './documents.ts'
 import { redisGrants } from './grants.ts'
 import { createHints } from './hints.ts'
+import { redisInitialAccessTokens } from './initial-access-tokens.ts'
 import { redisInstances } from './instances.ts'
 import { keysOf } from './keys.ts'
 import { redisReplays } from './replays.ts'
@@ -96,6 +97,7 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
     revocations: redisRevocations(runner, keys, hints, systemRandom),
     ring: redisRing(runner, keys, systemRandom),
     counters: redisCounters(runner, keys, systemRandom),
+    initialAccessTokens: redisInitialAccessTokens(runner, keys, systemRandom),
     accessTokens: redisAccessTokens(runner, keys, systemRandom),
     documents: redisDocuments(runner, keys),
     check: () =>

@@ -1,0 +1,78 @@
+import { clientMetadataOf, readClientMetadata } from '../clients/client-metadata.ts'
+import { REGISTERED_ID_PREFIX } from '../clients/client-registry.ts'
+import { clientInForce, endOfSecretOf } from '../clients/registration-policy.ts'
+import type { AatParts } from '../http/aat.ts'
+import { sha256 } from '../protocol/digest.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import { randomId } from '../protocol/random.ts'
+import type { Client } from '../stores/ports.ts'
+import type { Admission } from './registration-doors.ts'
+
+/**
+ * Registers a client for somebody who was let in.
+ * @returns the response of RFC 7591 §3.2.1
+ * @throws OAuthError for metadata that is refused; nothing is used up then
+ */
+export async function registerClient(
+  metadata: Record<string, unknown>,
+  admission: Admission,
+  parts: AatParts,
+): Promise<Record<string, unknown>> {
+  const now = parts.clock()
+  const policy = parts.registrations.policy(admission.policy)
+  const draft = readClientMetadata(metadata, policy)
+  const secret = draft.authenticationMethod.startsWith('client_secret')
+    ? randomId(parts.random, 32)
+    : undefined
+  const endOfSecret = endOfSecretOf(policy, now)
+  const client: Client = {
+    ...draft,
+    id: REGISTERED_ID_PREFIX + randomId(parts.random),
+    origin: 'registered',
+    secrets:
+      secret === undefined
+        ? []
+        : [{ hash: sha256(secret), ...(endOfSecret !== undefined && { expiresAt: endOfSecret }) }],
+    createdAt: now,
+  }
+  // Last, so that a refusal costs the holder of a token nothing.
+  const giveBack = await takeUse(admission, parts)
+  await keep(client, parts).catch(async (error: unknown) => {
+    await giveBack?.().catch(() => undefined)
+    throw error
+  })
+  parts.emit('client.registered', {
+    clientId: client.id,
+    ...(client.name !== undefined && { clientName: client.name }),
+    redirectUris: client.redirectUris,
+    policy: policy.name,
+    by: admission.by,
+    ...(admission.initialAccessToken !== undefined && { initialAccessToken: admission.initialAccessToken }),
+  })
+  return {
+    ...clientMetadataOf(clientInForce(client, policy)),
+    ...(secret !== undefined && {
+      client_secret: secret,
+      client_secret_expires_at: Math.floor(endOfSecret ?? 0),
+    }),
+  }
+}
+
+async function takeUse({ initialAccessToken }: Admission, parts: AatParts) {
+  if (initialAccessToken === undefined) return undefined
+  const giveBack = await parts.registrations.initialAccessTokens.take(initialAccessToken)
+  if (giveBack === undefined)
+    throw new OAuthError('invalid_token', 'the initial access token is used up', {
+      challenge: 'Bearer realm="registration", error="invalid_token"',
+    })
+  return giveBack
+}
+
+async function keep(client: Client, parts: AatParts): Promise<void> {
+  const outcome = await parts.registry.register(client)
+  if (outcome !== 'created')
+    throw new OAuthError('temporarily_unavailable', 'no more clients can be registered at the moment', {
+      cause: `client store: ${outcome}`,
+      retryAfter: 60,
+    })
+}

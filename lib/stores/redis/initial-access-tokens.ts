@@ -1,0 +1,95 @@
+import { type Random, randomId } from '../../protocol/random.ts'
+import {
+  type InitialAccessToken,
+  type InitialAccessTokenState,
+  type InitialAccessTokenStore,
+  MAX_INITIAL_ACCESS_TOKENS,
+  readTokenPage,
+  tokenCursor,
+} from '../initial-access-token-store.ts'
+import { listFamilies, unindexFamily } from './family-lists.ts'
+import { toMilliseconds } from './family-record.ts'
+import { isGrantId, type Keys } from './keys.ts'
+import type { Runner } from './runner.ts'
+import { script } from './script.ts'
+
+const enterToken = script('enter-initial-token')
+const createToken = script('create-initial-token')
+const readToken = script('read-initial-token')
+const takeToken = script('take-initial-token')
+const giveBackToken = script('give-back-initial-token')
+const revokeToken = script('revoke-initial-token')
+
+/**
+ * Initial access tokens in Redis, until their end. Absent: over, revoked, or never there. The list of all is for people, and
+ * bounds their number.
+ */
+export function redisInitialAccessTokens(
+  { run }: Runner,
+  keys: Keys,
+  random: Random,
+): InitialAccessTokenStore {
+  // Ids are made like those of grants; anything else is unknown and never reaches a key.
+  const isId = isGrantId
+
+  async function read(id: string): Promise<InitialAccessTokenState | undefined> {
+    if (!isId(id)) return undefined
+    const { rest } = await run(readToken, [keys.initialToken(id)])
+    if (rest[0] === undefined) return undefined
+    return { ...(JSON.parse(rest[0].toString()) as InitialAccessToken), used: Number(rest[1]) }
+  }
+
+  return {
+    async create(token) {
+      const end = toMilliseconds(token.expiresAt)
+      const entry = await run(enterToken, [keys.initialTokens], [token.id, end, MAX_INITIAL_ACCESS_TOKENS])
+      if (entry.outcome === 'full') return 'full'
+      await run(createToken, [keys.initialToken(token.id)], [JSON.stringify(token), end, token.uses], {
+        durable: true,
+      })
+      return 'created'
+    },
+
+    read,
+
+    async take(id, taking) {
+      if (!isId(id)) return 'unknown'
+      const { outcome } = await run(takeToken, [keys.initialToken(id)], [taking], { durable: true })
+      return outcome as 'taken' | 'spent' | 'unknown'
+    },
+
+    async giveBack(id, taking) {
+      if (!isId(id)) return 'unknown'
+      const { outcome } = await run(giveBackToken, [keys.initialToken(id)], [taking])
+      return outcome as 'returned' | 'unknown'
+    },
+
+    async revoke(id) {
+      if (!isId(id)) return 'unknown'
+      const { outcome } = await run(
+        revokeToken,
+        [keys.initialToken(id), keys.initialTokenRevocation(id)],
+        [randomId(random)],
+        { durable: true },
+      )
+      await run(unindexFamily, [keys.initialTokens], [id]).catch(() => undefined)
+      return outcome as 'revoked' | 'unknown'
+    },
+
+    async list(page) {
+      const { size, after } = readTokenPage(page)
+      const at = after === undefined ? '' : toMilliseconds(after.at)
+      const { rest } = await run(listFamilies, [keys.initialTokens], [at, after?.id ?? '', size + 1])
+      const ids = rest.filter((_, position) => position % 2 === 0).map(String)
+      const found = await Promise.all(ids.slice(0, size).map(read))
+      const last = ids[size - 1]
+      return {
+        tokens: found.filter((token) => token !== undefined),
+        cursor:
+          ids.length > size && last !== undefined
+            ? tokenCursor({ expiresAt: Number(rest[2 * size - 1]) / 1000, id: last })
+            : undefined,
+      }
+    },
+  }
+}
