@@ -3,15 +3,14 @@ import { createAuthorize } from './authorization/authorize.ts'
 import { createIdpSessionCheck } from './authorization/idp-session-check.ts'
 import { createIdpSessions } from './authorization/idp-sessions.ts'
 import { createPendingRequests } from './authorization/pending-requests.ts'
+import { startBackground } from './background.ts'
 import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
 import { createRegistrations } from './clients/registrations.ts'
 import { readConfiguration } from './configuration.ts'
 import { createDenyList } from './deny-list.ts'
-import { authorizationCodeGrant } from './grants/authorization-code-grant.ts'
-import { clientCredentialsGrant } from './grants/client-credentials-grant.ts'
-import type { GrantType, GrantTypeOptions } from './grants/grant-type.ts'
-import { refreshTokenGrant } from './grants/refresh-token-grant.ts'
+import type { GrantTypeOptions } from './grants/grant-type.ts'
+import { grantTypesOf } from './grants/grant-types.ts'
 import { createHealth } from './health.ts'
 import { type Aat, attachParts } from './http/aat.ts'
 import { createKeyRing } from './keys/key-ring.ts'
@@ -28,9 +27,6 @@ import { createMint } from './tokens/mint.ts'
 import { refreshTokens as refreshTokensOf } from './tokens/refresh-token.ts'
 import { warnOfUnheardFaults } from './unheard-faults.ts'
 
-/** Seconds between looks at the ring and the revocation log in the store. */
-const TICK = 1
-
 /**
  * Makes the authorization server that endpoints and guards share. Synchronous, so a CommonJS app can call it too; the first
  * signing key is made in the background, and `ready()` waits for it.
@@ -38,7 +34,7 @@ const TICK = 1
  */
 export function createAat(options: AatOptions): Aat {
   const configuration = readConfiguration(options)
-  const { issuer, stores, secrets, clock, monotonic, random, resources, ringTimes, every } = configuration
+  const { issuer, stores, secrets, clock, monotonic, random, resources, ringTimes } = configuration
   const hub = createEventHub(clock)
   const emit = warnOfUnheardFaults(hub, clock)
   const longestAccessToken = ringTimes.longestToken
@@ -118,22 +114,7 @@ export function createAat(options: AatOptions): Aat {
       createIdpSessionCheck({ checkIdpSession, checkTimeout, whenUnanswered, idpSessions, emit }),
   }
 
-  /** One look at the ring and the log in the store; each says for itself what is wrong. */
-  function look(): Promise<unknown> {
-    const both = Promise.all([
-      health.watch('ring.unusable', keyRing.maintain()),
-      health.watch('revocation.unavailable', revocations.pull()),
-    ])
-    both.catch(() => undefined)
-    return both
-  }
-  const stop = every(TICK, () => {
-    void look()
-    health.lookAgain()
-  })
-  const started = Promise.all([health.look(), look()])
-  started.catch(() => undefined)
-
+  const background = startBackground({ keyRing, revocations, health }, configuration.every)
   const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant, clock })
   const operations = createOperations({
     stores,
@@ -147,16 +128,10 @@ export function createAat(options: AatOptions): Aat {
 
   const aat: Aat = Object.freeze({
     issuer,
-    async ready() {
-      // A failed start is tried again: the store may be there by now.
-      await started.catch(() => Promise.all([health.look(), look()]))
-      health.assertUsable()
-      await keyRing.signer()
-      await revocations.fresh()
-    },
+    ready: background.ready,
     health: health.report,
     async close() {
-      stop()
+      background.stop()
       revocations.close()
       await stores.close?.()
     },
@@ -229,11 +204,7 @@ export function createAat(options: AatOptions): Aat {
       consentLifetime: configuration.consentLifetime,
       idpSessions,
     }),
-    grantTypes: new Map<string, GrantType>([
-      ['authorization_code', authorizationCodeGrant(rooms)],
-      ['refresh_token', refreshTokenGrant(rooms)],
-      ['client_credentials', clientCredentialsGrant(rooms)],
-    ]),
+    grantTypes: grantTypesOf(rooms),
     refreshTokens,
     dpop: {
       ...configuration.dpop,
