@@ -2,6 +2,7 @@ import { type ClientOptions, clientOptions, secretOf } from './client-options.ts
 import { type DpopOptions, dpopShape } from './dpop-options.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
+import type { ClientCertificate } from './http/client-certificate.ts'
 import { type IdpSessionOptions, idpSessionsShape } from './idp-session-options.ts'
 import { type KeyOptions, keysShape } from './key-options.ts'
 import {
@@ -53,6 +54,8 @@ export interface AatOptions {
   idpSessions?: IdpSessionOptions | undefined
   /** Access tokens that are bound to a key of the client's (RFC 9449). */
   dpop?: DpopOptions | undefined
+  /** The certificate of the client's TLS connection, for tokens that are bound to it (RFC 8705); synchronous. */
+  clientCertificate?: ClientCertificate | undefined
   /** Seconds that an authorization code lives (default 60, 1 to 600). */
   codeLifetime?: number | undefined
   /** Seconds that a user has for signing in and deciding (default 600). */
@@ -156,6 +159,7 @@ export const aatOptionsShape = {
   registration: registrationShape,
   idpSessions: idpSessionsShape,
   dpop: dpopShape,
+  clientCertificate: optional(callback<ClientCertificate>()),
   codeLifetime: optional(seconds(1, 600), 60),
   authorizationLifetime: optional(seconds(30, 3600), 600),
   consentLifetime: optional(seconds(0, LONGEST), 90 * DAY),

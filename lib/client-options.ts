@@ -50,6 +50,8 @@ export interface ClientOptions {
   refreshTokens?: RefreshTokenOptions | undefined
   /** It gets no token without a DPoP proof (default false; RFC 9449). */
   dpopBoundAccessTokens?: boolean | undefined
+  /** Its tokens are bound to the certificate of its TLS connection, and it gets none without (default false; RFC 8705). */
+  tlsClientCertificateBoundAccessTokens?: boolean | undefined
   /** No consent page: the client is a part of the app itself. */
   firstParty?: boolean | undefined
   /** Resources whose tokens it may introspect, as their server. */
@@ -85,6 +87,7 @@ export const clientOptions = object({
   accessTokenLifetime: optional(whole('seconds', 1, 86_400)),
   refreshTokens: optional(object(refreshTokenShape)),
   dpopBoundAccessTokens: optional(flag, false),
+  tlsClientCertificateBoundAccessTokens: optional(flag, false),
   firstParty: optional(flag, false),
   introspects: optional(listOf(text())),
   mayDeny: optional(flag, false),
@@ -175,6 +178,7 @@ export function clientOf(
     createdAt: 0,
     refreshPolicy,
     firstParty: given.firstParty,
+    ...(given.tlsClientCertificateBoundAccessTokens && { tlsClientCertificateBoundAccessTokens: true }),
     ...(given.dpopBoundAccessTokens && { dpopBoundAccessTokens: true }),
     ...(given.name !== undefined && { name: given.name }),
     ...(given.jwks !== undefined && { jwks: given.jwks }),

@@ -2,7 +2,8 @@ import { aatOptionsShape, type CheckedOptions, type ProductionDanger } from './a
 import { clientOf } from './client-options.ts'
 import type { Registrations } from './clients/registrations.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
-import type { EndpointName } from './http/aat.ts'
+import type { DpopRules, EndpointName } from './http/aat.ts'
+import { certificateReader, type ReadCertificate } from './http/client-certificate.ts'
 import { type RingTimes, violatedInequalities } from './keys/schedule.ts'
 import { type DerivedKeys, deriveKeys } from './protocol/derived-keys.ts'
 import { type Sha256, sha256 } from './protocol/digest.ts'
@@ -18,6 +19,7 @@ import { policiesOf } from './registration-options.ts'
 import { memoryStores } from './stores/memory/memory-stores.ts'
 import type { Client, RefreshPolicyOf, Stores } from './stores/ports.ts'
 import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
+import { dpopNonces } from './tokens/dpop-nonce.ts'
 import { longestTokenLength } from './tokens/mint.ts'
 import type { CacheLimits } from './tokens/token-cache.ts'
 
@@ -33,7 +35,8 @@ export interface Configuration {
   readonly refreshSettings: RefreshSettings
   readonly registrationPolicies: Registrations['policies']
   readonly idpSessions: CheckedOptions['idpSessions']
-  readonly dpop: CheckedOptions['dpop']
+  readonly dpop: DpopRules
+  readonly readCertificate: ReadCertificate | undefined
   readonly refreshGrace: number
   readonly codeLifetime: number
   readonly authorizationLifetime: number
@@ -131,12 +134,13 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
 
   const secrets = options.secrets.filter((secret) => secret !== undefined)
   const [newest = randomId(random, 32), ...older] = secrets
+  const derived: Configuration['secrets'] = [deriveKeys(newest), ...older.map(deriveKeys)]
   const base = pathname === '/' ? '' : pathname
   const at = (path: string) => origin + path
   const { endpoints } = options
   return {
     issuer,
-    secrets: [deriveKeys(newest), ...older.map(deriveKeys)],
+    secrets: derived,
     stores: options.stores ?? memoryStores({ clock }),
     resources,
     clients,
@@ -144,7 +148,8 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     refreshSettings,
     registrationPolicies,
     idpSessions: options.idpSessions,
-    dpop: options.dpop,
+    dpop: { ...options.dpop, nonces: options.dpop.nonces === 'required' ? dpopNonces(derived) : undefined },
+    readCertificate: options.clientCertificate && certificateReader(options.clientCertificate),
     refreshGrace: refreshTokens.grace,
     codeLifetime: options.codeLifetime,
     authorizationLifetime: options.authorizationLifetime,

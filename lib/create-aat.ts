@@ -22,7 +22,6 @@ import { createEndGrant } from './revocation/end-grant.ts'
 import { createRevocationLog } from './revocation/revocation-log.ts'
 import { createRevoke } from './revoke.ts'
 import { authorizationCodes } from './tokens/authorization-code.ts'
-import { dpopNonces } from './tokens/dpop-nonce.ts'
 import { createMint } from './tokens/mint.ts'
 import { refreshTokens as refreshTokensOf } from './tokens/refresh-token.ts'
 import { warnOfUnheardFaults } from './unheard-faults.ts'
@@ -206,11 +205,9 @@ export function createAat(options: AatOptions): Aat {
     }),
     grantTypes: grantTypesOf(rooms),
     refreshTokens,
-    dpop: {
-      ...configuration.dpop,
-      nonces: configuration.dpop.nonces === 'required' ? dpopNonces(secrets) : undefined,
-    },
+    dpop: configuration.dpop,
     verifier,
+    readCertificate: configuration.readCertificate,
     refreshPolicyOf,
     idpSessions,
     longestIdpSession,

@@ -29,6 +29,7 @@ export {
 export type { Fetch } from './guard/remote-keys.ts'
 export { type AatGuard, requireAat } from './guard/require-aat.ts'
 export type { Aat, ClientSummary, EndpointName, GrantSummary, Health, RevocationTarget } from './http/aat.ts'
+export type { ClientCertificate } from './http/client-certificate.ts'
 export type { Denied, DenyList, DenyListQuery, DenyTarget } from './http/deny-list.ts'
 export type { ConsentView } from './http/pages/consent-page.ts'
 export type { ErrorView } from './http/pages/error-page.ts'

@@ -74,6 +74,7 @@ export function clientStoreContract(make: StoresFactory): void {
         accessTokenLifetime: 1,
         accessTokenFormat: 'opaque',
         dpopBoundAccessTokens: true,
+        tlsClientCertificateBoundAccessTokens: true,
         policy: 'p',
         firstParty: true,
         introspects: ['x'],

@@ -56,7 +56,7 @@ export function readClientMetadata(
     ...(scope !== undefined && { defaultScope: scope }),
     ...keys,
     ...wishes,
-    ...readDpopBound(metadata.dpop_bound_access_tokens),
+    ...readBindings(metadata),
     ...(contacts !== undefined && { contacts }),
     ...optionalText('name', metadata.client_name, 'client_name', MAX_NAME),
     ...optionalText('softwareId', metadata.software_id, 'software_id', MAX_NAME),
@@ -91,6 +91,7 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     jwks: client.jwks,
     ...tokenWishesOf(client),
     dpop_bound_access_tokens: client.dpopBoundAccessTokens,
+    tls_client_certificate_bound_access_tokens: client.tlsClientCertificateBoundAccessTokens,
     scope: (client.defaultScope ?? client.allowedScope)?.join(' '),
   })
 }
@@ -162,11 +163,19 @@ function readScope(value: unknown, policy: RegistrationPolicy): string[] | undef
   return allowed.length === 0 ? undefined : allowed
 }
 
-/** RFC 9449 §5.2. */
-function readDpopBound(value: unknown): Pick<Client, 'dpopBoundAccessTokens'> {
-  if (value !== undefined && typeof value !== 'boolean')
+/** What its tokens are to be bound to (RFC 9449 §5.2, RFC 8705 §3.4). */
+function readBindings({
+  dpop_bound_access_tokens: dpop,
+  tls_client_certificate_bound_access_tokens: tls,
+}: Record<string, unknown>): Pick<Client, 'dpopBoundAccessTokens' | 'tlsClientCertificateBoundAccessTokens'> {
+  if (dpop !== undefined && typeof dpop !== 'boolean')
     throw refusal('dpop_bound_access_tokens must be true or false')
-  return value === undefined ? {} : { dpopBoundAccessTokens: value }
+  if (tls !== undefined && typeof tls !== 'boolean')
+    throw refusal('tls_client_certificate_bound_access_tokens must be true or false')
+  return {
+    ...(dpop !== undefined && { dpopBoundAccessTokens: dpop }),
+    ...(tls !== undefined && { tlsClientCertificateBoundAccessTokens: tls }),
+  }
 }
 
 function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {

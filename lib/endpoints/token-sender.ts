@@ -2,14 +2,15 @@ import type { Request, Response } from 'express'
 import type { Sender } from '../grants/grant-type.ts'
 import type { AatParts } from '../http/aat.ts'
 import { countHeader } from '../http/headers.ts'
+import type { Confirmation } from '../protocol/confirmation.ts'
 import { normalizeHttpUri } from '../protocol/http-uri.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Client } from '../stores/ports.ts'
 import { type ProofProblem, type VerifiedProof, verifyDpopProof } from '../tokens/dpop-proof.ts'
 
-/** Who sends a request to the token endpoint, by its DPoP proof (RFC 9449 §5). */
+/** Who sends a request to the token endpoint, by its DPoP proof (RFC 9449 §5) and certificate (RFC 8705 §3). */
 export function createSenders(parts: AatParts) {
-  const { dpop, stores, clock, emit, endpoints } = parts
+  const { dpop, stores, clock, emit, endpoints, readCertificate } = parts
   const uris = [normalizeHttpUri(endpoints.token) as string]
 
   function refusalOf(client: Client, { problem, wantsNonce }: ProofProblem): OAuthError {
@@ -30,6 +31,14 @@ export function createSenders(parts: AatParts) {
     return verifyDpopProof(String(headers.dpop), { method, uris, now: clock(), lifetime, nonces })
   }
 
+  function certificateOf(req: Request, client: Client): Confirmation {
+    if (client.tlsClientCertificateBoundAccessTokens !== true) return {}
+    const thumbprint = readCertificate?.(req)
+    if (thumbprint === undefined)
+      throw new OAuthError('invalid_request', 'a client certificate is needed (RFC 8705 section 3)')
+    return { 'x5t#S256': thumbprint }
+  }
+
   return function senderOf(req: Request, res: Response, client: Client): Sender {
     const isThere = req.headers.dpop !== undefined
     const isNeeded = dpop.required || client.dpopBoundAccessTokens === true
@@ -38,13 +47,14 @@ export function createSenders(parts: AatParts) {
       res.setHeader('DPoP-Nonce', dpop.nonces.current(clock()))
     return {
       async confirm() {
-        if (!isThere && !isNeeded) return undefined
+        const certificate = certificateOf(req, client)
+        if (!isThere && !isNeeded) return 'x5t#S256' in certificate ? certificate : undefined
         if (!isThere)
           throw new OAuthError('invalid_dpop_proof', 'a DPoP proof is needed (RFC 9449 section 5)')
         const proof = await readProof(req)
         if ('problem' in proof) throw refusalOf(client, proof)
         claim = proof.claim
-        return { jkt: proof.jkt }
+        return { jkt: proof.jkt, ...certificate }
       },
       async use() {
         if (claim !== undefined && (await stores.replays.claim(claim.key, claim.until)) === 'seen')

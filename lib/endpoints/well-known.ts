@@ -56,6 +56,7 @@ function serverMetadataOf({
   grantTypes,
   resources,
   keyRing,
+  readCertificate,
 }: AatParts): Document {
   const endpoint = (name: EndpointName) => (mounted.has(name) ? endpoints[name] : undefined)
   const hasUsers = mounted.has('authorization')
@@ -87,6 +88,7 @@ function serverMetadataOf({
     introspection_signing_alg_values_supported: mounted.has('introspection')
       ? signingAlgs(keyRing)
       : undefined,
+    tls_client_certificate_bound_access_tokens: readCertificate && mounted.has('token') ? true : undefined,
     dpop_signing_alg_values_supported: mounted.has('token') ? proofAlgorithms : undefined,
     code_challenge_methods_supported: hasUsers ? ['S256'] : undefined,
     authorization_response_iss_parameter_supported: hasUsers ? true : undefined,

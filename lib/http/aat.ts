@@ -20,6 +20,7 @@ import type { Client, FamilyQuery, RefreshPolicyOf, Stores } from '../stores/por
 import type { DpopNonces } from '../tokens/dpop-nonce.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
 import type { Verifier } from '../tokens/verifier.ts'
+import type { ReadCertificate } from './client-certificate.ts'
 import type { DenyList } from './deny-list.ts'
 
 /** A refresh-token family, as lists tell it. */
@@ -204,6 +205,8 @@ export interface AatParts {
   readonly dpop: DpopRules
   /** Of our own access tokens. */
   readonly verifier: Verifier
+  /** The certificate of a request; absent where tokens are bound to none. */
+  readonly readCertificate: ReadCertificate | undefined
   /** The policy in force for a client. */
   readonly refreshPolicyOf: RefreshPolicyOf
   readonly idpSessions: IdpSessions

@@ -13,7 +13,7 @@ export interface Confirmation {
 }
 
 /** The thumbprint of a key or certificate: SHA-256, base64url. */
-export function isThumbprint(value: unknown): value is string {
+export function isThumbprint(value: unknown): boolean {
   return typeof value === 'string' && /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(value)
 }
 

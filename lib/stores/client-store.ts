@@ -64,6 +64,8 @@ export interface Client {
   readonly policy?: string
   /** It gets no token without a DPoP proof (RFC 9449 §5.2). */
   readonly dpopBoundAccessTokens?: boolean
+  /** Its tokens are bound to the certificate of its TLS connection (RFC 8705 §3.4). */
+  readonly tlsClientCertificateBoundAccessTokens?: boolean
   /** No consent page: the app vouches for it. */
   readonly firstParty?: boolean
   /** Resource identifiers whose tokens it may introspect, as their resource server. */

@@ -29,6 +29,7 @@ const letters: Record<keyof Client, string> = {
   accessTokenLifetime: 'L',
   accessTokenFormat: 'F',
   dpopBoundAccessTokens: 'B',
+  tlsClientCertificateBoundAccessTokens: 'T',
   policy: 'P',
   firstParty: 'y',
   introspects: 'I',
