@@ -18,6 +18,8 @@ import { markdown, writePicture } from './harness/report.js'
 /** Each loads what it needs once the packages are there. @type {Record<string, () => Promise<Measure>>} */
 const PARTS = {
   guard: async () => (await import('./parts/guard.js')).guard,
+  token: async () => (await import('./parts/token.js')).token,
+  redis: async () => (await import('./parts/redis.js')).redis,
 }
 
 const { values } = parseArgs({

@@ -17,6 +17,7 @@ import { placement } from './placement.js'
  * @typedef {{ module: string, kind: Kind, options?: object, redis?: boolean, flags?: string[] }} Target
  * @typedef {{
  *   url: string,
+ *   path: string,
  *   pid: number,
  *   redis: Redis | undefined,
  *   ask: (what: string, value?: unknown) => Promise<any>,
@@ -55,11 +56,12 @@ export async function start({ module, kind, options = {}, redis: wantsRedis = fa
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   watch(child, module)
-  const [{ url }] = await once(child, 'message')
+  const [{ url, path }] = await once(child, 'message')
   const pid = /** @type {number} */ (child.pid)
   let asking = Promise.resolve()
   return {
     url,
+    path,
     pid,
     redis: redis?.connection,
     ask(what, value) {

@@ -7,12 +7,13 @@ import { once } from 'node:events'
 import http from 'node:http'
 import express from 'express'
 import { Redis } from 'ioredis'
+import { countWaits } from './count-waits.js'
 
 /**
- * What the file of a server gets, and gives: functions that the benchmark asks for, and for a server without Express a
- * `listener` of its own.
+ * What the file of a server gets, and gives: functions that the benchmark asks for, the `path` that it is about, and for a server
+ * without Express a `listener` of its own.
  * @typedef {{ app: import('express').Express, redis: Redis, url: string, options: any }} Context
- * @typedef {{ asks?: Record<string, (value: any) => unknown>, listener?: http.RequestListener }} Mounted
+ * @typedef {{ asks?: Record<string, (value: any) => unknown>, path?: string, listener?: http.RequestListener }} Mounted
  */
 
 const [name, settings = ''] = process.argv.slice(2)
@@ -28,8 +29,15 @@ await once(server.listen(0, '127.0.0.1'), 'listening')
 const { port } = /** @type {import('node:net').AddressInfo} */ (server.address())
 const redis = new Redis({ host: '127.0.0.1', port: redisPort, lazyConnect: true })
 const url = `http://127.0.0.1:${port}`
-const { asks = {}, listener } = await mount({ app, redis, url, options })
+const { asks = {}, path = '/', listener } = await mount({ app, redis, url, options })
 if (listener) server.removeAllListeners('request').on('request', listener)
+
+/** @type {(() => number) | undefined} */
+let waits
+asks.countWaits = () => {
+  waits = countWaits(Redis.prototype)
+}
+asks.waits = () => waits?.()
 
 process.on('message', async (/** @type {{ ask: string, value: unknown }} */ { ask, value }) => {
   try {
@@ -39,4 +47,4 @@ process.on('message', async (/** @type {{ ask: string, value: unknown }} */ { as
   }
 })
 process.on('disconnect', () => process.exit())
-process.send?.({ url })
+process.send?.({ url, path })

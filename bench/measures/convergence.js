@@ -1,8 +1,8 @@
 /** What becomes of a family whose client presents one refresh token several times, which honest clients do. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { post } from './post.js'
-import { clientCredentials, refreshing } from './shared.js'
+import { endpointOf, post } from '../harness/post.js'
+import { clientCredentials, refreshing } from '../servers/token-shared.js'
 
 const TRIALS = 5
 const CONCURRENT = [2, 4, 8, 64]
@@ -14,32 +14,32 @@ const RETRY_AFTER = [15, 60]
  * @typedef {{ what: string, presented: number, trials: Trial[] }} Case
  */
 
-/** @param {import('./children.js').Server} server @returns {Promise<Case[]>} */
+/** @param {import('../harness/processes.js').Server} server @returns {Promise<Case[]>} */
 export async function convergence(server) {
   // Opens the connections, so that the requests do not wait for them one after another.
   await Promise.all(
-    Array.from({ length: Math.max(...CONCURRENT) }, () => post(server.url, clientCredentials)),
+    Array.from({ length: Math.max(...CONCURRENT) }, () => post(endpointOf(server), clientCredentials)),
   )
   const cases = []
   for (const n of CONCURRENT)
     cases.push(
       await repeat(server, `${n} at once`, n, (token) =>
-        Promise.all(Array.from({ length: n }, () => post(server.url, refreshing(token)))),
+        Promise.all(Array.from({ length: n }, () => post(endpointOf(server), refreshing(token)))),
       ),
     )
   for (const milliseconds of RETRY_AFTER)
     cases.push(
       await repeat(server, `again after ${milliseconds} ms`, 2, async (token) => {
-        const first = await post(server.url, refreshing(token))
+        const first = await post(endpointOf(server), refreshing(token))
         await sleep(milliseconds)
-        return [first, await post(server.url, refreshing(token))]
+        return [first, await post(endpointOf(server), refreshing(token))]
       }),
     )
   return cases
 }
 
 /**
- * @param {import('./children.js').Server} server
+ * @param {import('../harness/processes.js').Server} server
  * @param {string} what
  * @param {number} presented how often
  * @param {(token: string) => Promise<{ refreshToken: string | undefined }[]>} present
@@ -53,7 +53,7 @@ async function repeat(server, what, presented, present) {
     const distinct = [...new Set(successors)]
     let alive = 0
     for (const successor of distinct)
-      if ((await post(server.url, refreshing(successor))).status === 200) alive++
+      if ((await post(endpointOf(server), refreshing(successor))).status === 200) alive++
     trials.push({ good: successors.length, distinct: distinct.length, alive })
   }
   return { what, presented, trials }

@@ -4,14 +4,22 @@
  */
 
 import { generateKeyPairSync } from 'node:crypto'
-import { ACCESS_TOKEN_LIFETIME, CLIENT, REDIRECT_URI, REFRESH_TOKEN_LIFETIME, SCOPE } from '../shared.js'
 import { redisAdapter } from './oidc-redis-adapter.js'
+import {
+  ACCESS_TOKEN_LIFETIME,
+  CLIENT,
+  opening,
+  REDIRECT_URI,
+  REFRESH_TOKEN_LIFETIME,
+  SCOPE,
+} from './token-shared.js'
 
 // Installed for the benchmark only, so neither imported statically nor typed.
 const name = 'oidc-provider'
 
-/** @param {import('../shared.js').Context} context @returns {Promise<import('../shared.js').Mounted>} */
-export async function mount({ app, redis, url, resource }) {
+/** @param {import('../harness/server.js').Context} context @returns {Promise<import('../harness/server.js').Mounted>} */
+export async function mount({ app, redis, url }) {
+  const resource = `${url}/api`
   const { default: Provider } = await import(name)
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const resourceServer = {
@@ -59,7 +67,7 @@ export async function mount({ app, redis, url, resource }) {
   return {
     path: '/oidc/token',
     // What its authorization endpoint and code grant leave behind once the code has expired.
-    async open(subject) {
+    asks: opening(async (subject) => {
       const client = await provider.Client.find(CLIENT.id)
       const grant = new provider.Grant({ accountId: subject, clientId: CLIENT.id })
       grant.addResourceScope(resource, SCOPE)
@@ -74,6 +82,6 @@ export async function mount({ app, redis, url, resource }) {
         scope: SCOPE,
       })
       return token.save()
-    },
+    }),
   }
 }

@@ -1,7 +1,7 @@
 /** What a grant asks of Redis. */
 
-import { post } from './post.js'
-import { clientCredentials, refreshing } from './shared.js'
+import { endpointOf, post, redisOf } from '../harness/post.js'
+import { clientCredentials, refreshing } from '../servers/token-shared.js'
 
 const GRANTS = 100
 
@@ -11,34 +11,34 @@ const GRANTS = 100
  * @typedef {{ waits: number, commands: Map<string, number>, background: string[] }} RoundTrips
  */
 
-/** @param {import('./children.js').Server} server */
+/** @param {import('../harness/processes.js').Server} server */
 export async function refreshRoundTrips(server) {
   let [token = ''] = /** @type {string[]} */ (await server.ask('open', 1))
   return count(server, async () => {
-    token = (await post(server.url, refreshing(token))).refreshToken ?? ''
-    if (token === '') throw new Error(`${server.name}: a refresh was refused`)
+    token = (await post(endpointOf(server), refreshing(token))).refreshToken ?? ''
+    if (token === '') throw new Error(`a refresh was refused`)
   })
 }
 
-/** @param {import('./children.js').Server} server */
+/** @param {import('../harness/processes.js').Server} server */
 export function clientCredentialsRoundTrips(server) {
   return count(server, async () => {
-    const { status } = await post(server.url, clientCredentials)
-    if (status !== 200) throw new Error(`${server.name}: client_credentials was answered ${status}`)
+    const { status } = await post(endpointOf(server), clientCredentials)
+    if (status !== 200) throw new Error(`client_credentials was answered ${status}`)
   })
 }
 
 /**
  * MONITOR shows every command that Redis carries out, and where it came from: those of a script come from `lua`, and
  * are left out. INFO's counters cannot tell the two apart.
- * @param {import('./children.js').Server} server
+ * @param {import('../harness/processes.js').Server} server
  * @param {() => Promise<void>} grant
  * @returns {Promise<RoundTrips>}
  */
 async function count(server, grant) {
   // Scripts are loaded and clients cached by then.
   await grant()
-  const monitor = await server.redis.monitor()
+  const monitor = await redisOf(server).monitor()
   /** @type {Map<string, number>} */
   const seen = new Map()
   const marker = `end-${Date.now()}`
@@ -52,7 +52,7 @@ async function count(server, grant) {
   await server.ask('countWaits')
   for (let i = 0; i < GRANTS; i++) await grant()
   const waits = /** @type {number} */ (await server.ask('waits'))
-  await server.redis.echo(marker)
+  await redisOf(server).echo(marker)
   await ended
   monitor.disconnect()
 

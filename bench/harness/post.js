@@ -1,7 +1,7 @@
 /** Single grants, outside of the load: on connections that stay open, so that concurrent requests do arrive together. */
 
 import { Agent, request } from 'node:http'
-import { headers } from './shared.js'
+import { headers } from '../servers/token-shared.js'
 
 const agent = new Agent({ keepAlive: true })
 
@@ -27,4 +27,13 @@ export function post(url, body) {
     sent.once('error', reject)
     sent.end(body)
   })
+}
+
+/** @param {import('./processes.js').Server} server */
+export const endpointOf = ({ url, path }) => url + path
+
+/** @param {import('./processes.js').Server} server */
+export function redisOf({ redis }) {
+  if (redis === undefined) throw new Error('the server was started without a Redis')
+  return redis
 }

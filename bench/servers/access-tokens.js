@@ -1,7 +1,7 @@
 /** The cheapest ES256 access token that Node makes: header once, one synchronous `crypto.sign`. */
 
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
-import { ACCESS_TOKEN_LIFETIME, CLIENT } from './shared.js'
+import { ACCESS_TOKEN_LIFETIME, CLIENT } from './token-shared.js'
 
 /** @param {string} issuer @param {string} audience */
 export function accessTokens(issuer, audience) {

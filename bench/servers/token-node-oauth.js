@@ -6,8 +6,8 @@
 
 import { randomBytes } from 'node:crypto'
 import express from 'express'
-import { accessTokens } from '../jwt.js'
-import { ACCESS_TOKEN_LIFETIME, CLIENT, REFRESH_TOKEN_LIFETIME, SCOPE } from '../shared.js'
+import { accessTokens } from './access-tokens.js'
+import { ACCESS_TOKEN_LIFETIME, CLIENT, opening, REFRESH_TOKEN_LIFETIME, SCOPE } from './token-shared.js'
 
 // Installed for the benchmark only, so neither imported statically nor typed.
 const name = '@node-oauth/express-oauth-server'
@@ -17,8 +17,9 @@ const name = '@node-oauth/express-oauth-server'
  * @typedef {{ refreshToken?: string, refreshTokenExpiresAt?: Date, scope?: string[] }} Token
  */
 
-/** @param {import('../shared.js').Context} context @returns {Promise<import('../shared.js').Mounted>} */
-export async function mount({ app, redis, url, resource }) {
+/** @param {import('../harness/server.js').Context} context @returns {Promise<import('../harness/server.js').Mounted>} */
+export async function mount({ app, redis, url }) {
+  const resource = `${url}/api`
   const { default: OAuthServer } = await import(name)
   const accessToken = accessTokens(url, resource)
   const client = { id: CLIENT.id, grants: ['refresh_token', 'client_credentials'] }
@@ -63,11 +64,11 @@ export async function mount({ app, redis, url, resource }) {
 
   return {
     path: '/token',
-    async open(subject) {
+    asks: opening(async (subject) => {
       const refreshToken = randomBytes(32).toString('hex')
       const refreshTokenExpiresAt = new Date(Date.now() + REFRESH_TOKEN_LIFETIME * 1000)
       await model.saveToken({ refreshToken, refreshTokenExpiresAt, scope: [SCOPE] }, client, { id: subject })
       return refreshToken
-    },
+    }),
   }
 }

@@ -1,12 +1,11 @@
 /**
- * The reachable limit: what one writes by hand on Express for these two grants and nothing else. One script on one
- * hash, one signature, one `res.json`. It has no grace, no reuse detection, no revocation and no metadata.
+ * What one writes by hand for these two grants and nothing else. One script on one hash, one signature. It has no grace, no
+ * reuse detection, no revocation and no metadata.
  */
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import express from 'express'
-import { accessTokens } from '../jwt.js'
-import { ACCESS_TOKEN_LIFETIME, CLIENT, REFRESH_TOKEN_LIFETIME, SCOPE } from '../shared.js'
+import { accessTokens } from './access-tokens.js'
+import { ACCESS_TOKEN_LIFETIME, CLIENT, opening, REFRESH_TOKEN_LIFETIME, SCOPE } from './token-shared.js'
 
 const ROTATE = `
 local stored = redis.call('HMGET', KEYS[1], 'hash', 'subject', 'scope')
@@ -14,30 +13,33 @@ if stored[1] ~= ARGV[1] then return false end
 redis.call('HSET', KEYS[1], 'hash', ARGV[2])
 return stored`
 
-/** @param {import('../shared.js').Context} context @returns {Promise<import('../shared.js').Mounted>} */
-export async function mount({ app, redis, url, resource }) {
-  const accessToken = accessTokens(url, resource)
+/**
+ * @param {Pick<import('../harness/server.js').Context, 'redis' | 'url'>} context
+ * @returns {Promise<{ path: string, asks: ReturnType<typeof opening>, grant: Grant }>}
+ * @typedef {(authorization: string | undefined, form: Record<string, unknown>) => Promise<{ status: number, body: object }>} Grant
+ */
+export async function handWritten({ redis, url }) {
+  const accessToken = accessTokens(url, `${url}/api`)
   const secretHash = sha256(CLIENT.secret)
   const rotate = /** @type {string} */ (await redis.script('LOAD', ROTATE))
 
-  app.post('/token', express.urlencoded({ extended: false }), async (req, res) => {
-    res.set('Cache-Control', 'no-store')
-    if (!isClient(req.headers.authorization)) return void res.status(401).json({ error: 'invalid_client' })
-    const grantType = req.body.grant_type
-    if (grantType === 'client_credentials')
-      return void res.json(answer(accessToken(`client:${CLIENT.id}`, SCOPE), SCOPE))
-    if (grantType !== 'refresh_token') return void res.status(400).json({ error: 'unsupported_grant_type' })
+  /** @type {Grant} */
+  async function grant(authorization, form) {
+    if (!isClient(authorization)) return { status: 401, body: { error: 'invalid_client' } }
+    if (form.grant_type === 'client_credentials')
+      return { status: 200, body: answer(accessToken(`client:${CLIENT.id}`, SCOPE), SCOPE) }
+    if (form.grant_type !== 'refresh_token') return { status: 400, body: { error: 'unsupported_grant_type' } }
 
-    const presented = `${req.body.refresh_token}`
+    const presented = `${form.refresh_token}`
     const id = presented.slice(0, presented.indexOf('.'))
     const next = newToken(id)
     const stored = /** @type {string[] | null} */ (
       await redis.evalsha(rotate, 1, `family:${id}`, hash(presented), hash(next))
     )
-    if (!stored) return void res.status(400).json({ error: 'invalid_grant' })
+    if (!stored) return { status: 400, body: { error: 'invalid_grant' } }
     const [, subject = '', scope = ''] = stored
-    res.json({ ...answer(accessToken(subject, scope), scope), refresh_token: next })
-  })
+    return { status: 200, body: { ...answer(accessToken(subject, scope), scope), refresh_token: next } }
+  }
 
   /** @param {string | undefined} authorization */
   function isClient(authorization = '') {
@@ -47,7 +49,8 @@ export async function mount({ app, redis, url, resource }) {
 
   return {
     path: '/token',
-    async open(subject) {
+    grant,
+    asks: opening(async (subject) => {
       const id = randomBytes(16).toString('base64url')
       const token = newToken(id)
       const key = `family:${id}`
@@ -57,7 +60,7 @@ export async function mount({ app, redis, url, resource }) {
         .expire(key, REFRESH_TOKEN_LIFETIME)
         .exec()
       return token
-    },
+    }),
   }
 }
 

@@ -1,11 +1,12 @@
 /** Ours as an app mounts it, with Redis stores. Families are opened by the real code flow, of a client without consent page. */
 
 import { createHash, randomBytes } from 'node:crypto'
-import { CLIENT, headers, REDIRECT_URI, REFRESH_TOKEN_LIFETIME, SCOPE } from '../shared.js'
+import { CLIENT, headers, opening, REDIRECT_URI, REFRESH_TOKEN_LIFETIME, SCOPE } from './token-shared.js'
 
-/** @param {import('../shared.js').Context} context @returns {Promise<import('../shared.js').Mounted>} */
-export async function mount({ app, redis, url, resource }) {
-  const dist = new URL('../../../dist/', import.meta.url)
+/** @param {import('../harness/server.js').Context} context @returns {Promise<import('../harness/server.js').Mounted>} */
+export async function mount({ app, redis, url }) {
+  const resource = `${url}/api`
+  const dist = new URL('../../dist/', import.meta.url)
   /** @type {typeof import('express-aat')} */
   const { authorizeEndpoint, createAat, tokenEndpoint, wellKnown } = await import(
     new URL('index.js', dist).href
@@ -46,7 +47,7 @@ export async function mount({ app, redis, url, resource }) {
 
   return {
     path: '/oauth/token',
-    async open(subject) {
+    asks: opening(async (subject) => {
       const verifier = randomBytes(32).toString('base64url')
       const query = new URLSearchParams({
         client_id: CLIENT.id,
@@ -69,6 +70,6 @@ export async function mount({ app, redis, url, resource }) {
       const response = await fetch(`${url}/oauth/token`, { method: 'POST', headers, body })
       if (!response.ok) throw new Error(`the token endpoint answered ${response.status}`)
       return /** @type {any} */ (await response.json()).refresh_token
-    },
+    }),
   }
 }

@@ -1,7 +1,7 @@
 /** Redis memory that a family takes: fresh, and after ten rotations. */
 
-import { post } from './post.js'
-import { refreshing } from './shared.js'
+import { endpointOf, post, redisOf } from '../harness/post.js'
+import { refreshing } from '../servers/token-shared.js'
 
 const ROTATIONS = 10
 const AT_ONCE = 32
@@ -18,20 +18,20 @@ const PASSING = 3600
  */
 
 /**
- * @param {import('./children.js').Server} server
+ * @param {import('../harness/processes.js').Server} server
  * @param {number} families
  * @returns {Promise<Memory>}
  */
 export async function memory(server, families) {
   // What is there once, whatever the number of families, is there before the first look: buffers too.
   await rotateAll(server, await server.ask('open', AT_ONCE))
-  await stock(server.redis)
-  const before = await stock(server.redis)
+  await stock(redisOf(server))
+  const before = await stock(redisOf(server))
   /** @type {string[]} */
   let tokens = await server.ask('open', families)
-  const fresh = await stock(server.redis)
+  const fresh = await stock(redisOf(server))
   for (let rotation = 0; rotation < ROTATIONS; rotation++) tokens = await rotateAll(server, tokens)
-  const rotated = await stock(server.redis)
+  const rotated = await stock(redisOf(server))
 
   const kinds = [...new Set([...fresh.kinds.keys(), ...rotated.kinds.keys()])].map((kind) => ({
     kind,
@@ -57,16 +57,16 @@ export async function memory(server, families) {
   }
 }
 
-/** @param {import('./children.js').Server} server @param {string[]} tokens */
+/** @param {import('../harness/processes.js').Server} server @param {string[]} tokens */
 async function rotateAll(server, tokens) {
   /** @type {string[]} */
   const next = []
   for (let i = 0; i < tokens.length; i += AT_ONCE) {
     const answers = await Promise.all(
-      tokens.slice(i, i + AT_ONCE).map((token) => post(server.url, refreshing(token))),
+      tokens.slice(i, i + AT_ONCE).map((token) => post(endpointOf(server), refreshing(token))),
     )
     for (const { status, refreshToken } of answers) {
-      if (refreshToken === undefined) throw new Error(`${server.name}: a refresh was answered ${status}`)
+      if (refreshToken === undefined) throw new Error(`a refresh was answered ${status}`)
       next.push(refreshToken)
     }
   }

@@ -6,14 +6,27 @@ export const ACCESS_TOKEN_LIFETIME = 300
 export const REFRESH_TOKEN_LIFETIME = 2_592_000
 export const REDIRECT_URI = 'https://app.example/cb'
 
+const AT_ONCE = 32
+let users = 0
+
 /**
- * What a server under load gives to `server.js`.
- * @typedef {{
- *   path: string,
- *   open: (subject: string) => Promise<string>,
- * }} Mounted `path` of its token endpoint; `open` begins a family of a user and gives its first refresh token
- * @typedef {{ app: import('express').Express, redis: import('ioredis').Redis, url: string, resource: string }} Context
+ * What the benchmark asks of a token endpoint: to begin families, each of a user of its own, for their first refresh tokens.
+ * @param {(subject: string) => Promise<string>} openOne
  */
+export function opening(openOne) {
+  return {
+    /** @param {number} count */
+    async open(count) {
+      /** @type {string[]} */
+      const tokens = []
+      while (tokens.length < count) {
+        const length = Math.min(AT_ONCE, count - tokens.length)
+        tokens.push(...(await Promise.all(Array.from({ length }, () => openOne(`user-${++users}`)))))
+      }
+      return tokens
+    },
+  }
+}
 
 /** Authenticates the client of every server in the same way: `client_secret_basic`. */
 export const headers = {
