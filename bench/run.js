@@ -18,7 +18,9 @@ import { markdown, writePicture } from './harness/report.js'
 /** Each loads what it needs once the packages are there. @type {Record<string, () => Promise<Measure>>} */
 const PARTS = {
   guard: async () => (await import('./parts/guard.js')).guard,
+  miss: async () => (await import('./parts/miss.js')).miss,
   token: async () => (await import('./parts/token.js')).token,
+  registrations: async () => (await import('./parts/registrations.js')).registrations,
   redis: async () => (await import('./parts/redis.js')).redis,
 }
 
