@@ -1,6 +1,6 @@
 import { aatOptionsShape, type CheckedOptions, type ProductionDanger } from './aat-options.ts'
 import { clientOf } from './client-options.ts'
-import type { Registrations } from './clients/registrations.ts'
+import type { RegistrationRules } from './clients/registrations.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { DpopRules, EndpointName } from './http/aat.ts'
 import { certificateReader, type ReadCertificate } from './http/client-certificate.ts'
@@ -15,7 +15,7 @@ import type { ResourceCatalogue } from './protocol/resource.ts'
 import { catalogueOf } from './protocol/resource-options.ts'
 import type { Clock, Every } from './protocol/time.ts'
 import { type RefreshSettings, refreshPolicies, settingsOf } from './refresh-policy.ts'
-import { policiesOf } from './registration-options.ts'
+import { registrationRulesOf } from './registration-options.ts'
 import { memoryStores } from './stores/memory/memory-stores.ts'
 import type { Client, RefreshPolicyOf, Stores } from './stores/ports.ts'
 import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
@@ -33,7 +33,7 @@ export interface Configuration {
   readonly refreshPolicyOf: RefreshPolicyOf
   /** What clients have that registered without a choice of their own. */
   readonly refreshSettings: RefreshSettings
-  readonly registrationPolicies: Registrations['policies']
+  readonly registration: RegistrationRules
   readonly idpSessions: CheckedOptions['idpSessions']
   readonly dpop: DpopRules
   readonly readCertificate: ReadCertificate | undefined
@@ -95,7 +95,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
   if (new Set(clients.map(({ id }) => id)).size !== clients.length)
     report('clients must not have the same clientId twice')
 
-  const registrationPolicies = policiesOf(
+  const registration = registrationRulesOf(
     options.registration,
     {
       resources,
@@ -146,7 +146,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     clients,
     refreshPolicyOf: refreshPolicies(refreshSettings),
     refreshSettings,
-    registrationPolicies,
+    registration,
     idpSessions: options.idpSessions,
     dpop: { ...options.dpop, nonces: options.dpop.nonces === 'required' ? dpopNonces(derived) : undefined },
     readCertificate: options.clientCertificate && certificateReader(options.clientCertificate),
@@ -179,7 +179,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     longestRefresh: Math.max(
       refreshSettings.lifetime,
       ...clients.map((client) => client.refreshPolicy?.lifetime ?? 0),
-      ...[...registrationPolicies.values()].map((policy) => policy.longestRefreshToken),
+      ...[...registration.policies.values()].map((policy) => policy.longestRefreshToken),
     ),
     revocationStaleAfter: options.revocationStaleAfter,
     fingerprint: fingerprintOf(options),

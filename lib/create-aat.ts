@@ -64,7 +64,7 @@ export function createAat(options: AatOptions): Aat {
     staleAfter: configuration.revocationStaleAfter,
   })
   const endGrant = createEndGrant(stores.grants, revocations)
-  const registrations = createRegistrations(configuration.registrationPolicies, stores, clock, random, emit)
+  const registrations = createRegistrations(configuration.registration, stores, clock, random, emit)
   const registry = createClientRegistry({
     configured: configuration.clients,
     store: stores.clients,

@@ -1,6 +1,6 @@
 import { problemOfRedirectHost } from './clients/redirect-hosts.ts'
 import type { RefreshIssuance, RegistrationPolicy } from './clients/registration-policy.ts'
-import type { Registrations } from './clients/registrations.ts'
+import type { RegistrationRules } from './clients/registrations.ts'
 import {
   type Check,
   flag,
@@ -15,6 +15,7 @@ import {
 } from './protocol/options.ts'
 import type { ResourceCatalogue } from './protocol/resource.ts'
 import { policyOf, type RefreshSettings } from './refresh-policy.ts'
+import { defaultQuotas, quotasOption, type RegistrationQuotaOptions } from './registration-quota-options.ts'
 
 /** What clients of one kind of registration may have. A client can ask for less, never for more. */
 export interface RegistrationPolicyOptions {
@@ -57,6 +58,11 @@ export interface RegistrationOptions {
    * clients are judged by their policy at each use; one whose policy is gone from here is unknown.
    */
   policies?: Record<string, RegistrationPolicyOptions> | undefined
+  /**
+   * How many clients may register, counted for all instances and for each policy by itself (429 with `Retry-After` beyond it).
+   * `false`: any number.
+   */
+  quotas?: false | RegistrationQuotaOptions | undefined
 }
 
 export const DEFAULT_POLICY = 'default'
@@ -93,7 +99,10 @@ const policies: Check<Record<string, CheckedPolicy>> = (value, path, report) => 
   return read
 }
 
-export const registrationShape = optional(object({ policies: optional(policies, {}) }), { policies: {} })
+export const registrationShape = optional(
+  object({ policies: optional(policies, {}), quotas: quotasOption }),
+  { policies: {}, quotas: defaultQuotas },
+)
 
 /** What a server has that policies stand on. */
 interface ServerSettings {
@@ -103,16 +112,16 @@ interface ServerSettings {
   readonly keepsForPublicClients: boolean
 }
 
-/** The policies that the options come to; reports what does not fit together. */
-export function policiesOf(
+/** The rules that the options come to; reports what does not fit together. */
+export function registrationRulesOf(
   options: ReturnType<typeof registrationShape>,
   server: ServerSettings,
   report: (problem: string) => void,
-): Registrations['policies'] {
+): RegistrationRules {
   const resources = [...server.resources.all.values()]
   const known = new Set(resources.flatMap((resource) => [...resource.scopes.keys()]))
   const given = { [DEFAULT_POLICY]: policyShape({}, '', report), ...options.policies }
-  return new Map(
+  const policies = new Map(
     Object.entries(given).map(([name, policy]) => {
       const where = `registration.policies.${name}`
       for (const scope of policy.scopes ?? [])
@@ -120,6 +129,7 @@ export function policiesOf(
       return [name, policyFrom(name, policy, [...known], server)]
     }),
   )
+  return { policies, quotas: options.quotas }
 }
 
 function policyFrom(

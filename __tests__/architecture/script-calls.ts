@@ -139,6 +139,8 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
       ring.read(),
       ring.compareAndSet({ revision: 0, tip: '' }, { issuer: text, keys: [] }),
       counters.count(sha256(text), 60),
+      counters.take(sha256(text), 60, 1),
+      counters.giveBack(sha256(text), T),
       initialAccessTokens.create({
         id: anId(),
         hash: aHash(),

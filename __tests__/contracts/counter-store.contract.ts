@@ -66,4 +66,40 @@ export function counterStoreContract(make: StoresFactory): void {
     )
     expect(new Set(answers.map(({ resetsAt }) => resetsAt)).size).toBe(1)
   })
+
+  test('take: of any number at once as many as the limit has, and none more until the window is over', async () => {
+    const key = aHash()
+    const answers = await Promise.all(Array.from({ length: 50 }, () => counters.take(key, 60, 7)))
+    expect(answers.filter(({ outcome }) => outcome === 'taken')).toHaveLength(7)
+    expect(answers.filter(({ outcome }) => outcome === 'full')).toHaveLength(43)
+    const [{ resetsAt } = { resetsAt: 0 }] = answers
+    expect(new Set(answers.map((answer) => answer.resetsAt)).size).toBe(1)
+    expect([resetsAt > T, resetsAt <= T + 60]).toEqual([true, true])
+    expect((await counters.take(aHash(), 60, 7)).outcome).toBe('taken')
+    clock.now = resetsAt
+    expect((await counters.take(key, 60, 7)).outcome).toBe('taken')
+  })
+
+  test('giveBack: makes room for one more, in the same window only, and never below none', async () => {
+    const key = aHash()
+    const take = () => counters.take(key, 60, 2)
+    const { resetsAt } = await take()
+    await take()
+    await counters.giveBack(key, resetsAt - 1)
+    expect((await take()).outcome).toBe('full')
+    await counters.giveBack(key, resetsAt)
+    expect([(await take()).outcome, (await take()).outcome]).toEqual(['taken', 'full'])
+    for (let round = 0; round < 5; round++) await counters.giveBack(key, resetsAt)
+    expect([(await take()).outcome, (await take()).outcome, (await take()).outcome]).toEqual([
+      'taken',
+      'taken',
+      'full',
+    ])
+    await counters.giveBack(aHash(), resetsAt)
+    clock.now = resetsAt
+    await counters.giveBack(key, resetsAt)
+    const next = await take()
+    await counters.giveBack(key, resetsAt)
+    expect([next.outcome, (await take()).outcome, (await take()).outcome]).toEqual(['taken', 'taken', 'full'])
+  })
 }

@@ -298,11 +298,11 @@ describe('HTP-020: 100 KB of repeated characters cost every parser next to nothi
     '\u200b',
     'é',
   ].map((text) => text.repeat(Math.ceil(100_000 / text.length)))
-  const { registrationPolicies } = readConfiguration({
+  const { registration } = readConfiguration({
     issuer: 'http://127.0.0.1',
     resources: { 'http://127.0.0.1/api': { scopes: ['a'] } },
   })
-  const policy = registrationPolicies.get('default') as RegistrationPolicy
+  const policy = registration.policies.get('default') as RegistrationPolicy
   const client = { redirect_uris: ['https://a.example/cb'], token_endpoint_auth_method: 'none' }
   const parsers: Record<string, (text: string) => unknown> = {
     form: parseParameters,

@@ -173,6 +173,21 @@ describeEach('append-revocation', async (action) => {
   expect(entries.map(({ id }) => id)).toEqual(['one', 'two'])
 })
 
+describeEach('take-count', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const key = sha256('key')
+  const first = twice(world, 'take-count', action)
+  const { outcome, resetsAt } = await stores.counters.take(key, 60, 2)
+  await first
+  expect(outcome).toBe('taken')
+  expect((await stores.counters.take(key, 60, 2)).outcome).toBe('taken')
+  const back = twice(world, 'give-back-count', action)
+  await stores.counters.giveBack(key, resetsAt)
+  await back
+  expect((await stores.counters.take(key, 60, 2)).outcome).toBe('taken')
+  expect((await stores.counters.take(key, 60, 2)).outcome).toBe('full')
+})
+
 describeEach('take-initial-token', async (action) => {
   const { stores, ...world } = await proxiedStores()
   const id = 'an-initial-token-22-ch'

@@ -126,6 +126,8 @@ export async function startWorld(options: WorldOptions = {}) {
         grantTypes: ['client_credentials'],
       },
     ],
+    // Tests make more clients from one address than anybody.
+    registration: { quotas: false },
     ...(typeof options.aat === 'function' ? options.aat(base) : options.aat),
   })
   const events: AatEvent[] = []

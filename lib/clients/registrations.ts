@@ -4,10 +4,23 @@ import type { Clock } from '../protocol/time.ts'
 import type { Client, Stores } from '../stores/ports.ts'
 import { createInitialAccessTokens, type InitialAccessTokens } from './initial-access-tokens.ts'
 import { clientInForce, type RegistrationPolicy } from './registration-policy.ts'
+import {
+  type CountRegistration,
+  createRegistrationQuotas,
+  type RegistrationQuotas,
+} from './registration-quotas.ts'
+
+/** What the configuration says of registration. */
+export interface RegistrationRules {
+  readonly policies: ReadonlyMap<string, RegistrationPolicy>
+  readonly quotas: RegistrationQuotas
+}
 
 export interface Registrations {
-  readonly policies: ReadonlyMap<string, RegistrationPolicy>
+  readonly policies: RegistrationRules['policies']
   readonly initialAccessTokens: InitialAccessTokens
+  /** Counts a registration against the quotas. */
+  readonly count: CountRegistration
   /** @throws TypeError for a name that is not configured */
   policy(name?: string): RegistrationPolicy
   /**
@@ -21,7 +34,7 @@ const DEFAULT = 'default'
 
 /** Who may register, and what registered clients may have by the policies of today. */
 export function createRegistrations(
-  policies: Registrations['policies'],
+  { policies, quotas }: RegistrationRules,
   stores: Stores,
   clock: Clock,
   random: Random,
@@ -33,6 +46,7 @@ export function createRegistrations(
   const store = stores.initialAccessTokens
   return {
     policies,
+    count: createRegistrationQuotas(quotas, stores.counters, clock),
     initialAccessTokens: createInitialAccessTokens({ store, policies, clock, random, emit }),
 
     policy(name = DEFAULT) {

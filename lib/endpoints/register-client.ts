@@ -35,12 +35,10 @@ export async function registerClient(
         : [{ hash: sha256(secret), ...(endOfSecret !== undefined && { expiresAt: endOfSecret }) }],
     createdAt: now,
   }
-  // Last, so that a refusal costs the holder of a token nothing.
-  const giveBack = await takeUse(admission, parts)
-  await keep(client, parts).catch(async (error: unknown) => {
-    await giveBack?.().catch(() => undefined)
-    throw error
-  })
+  // Last, so that what is refused is not counted, and costs the holder of a token nothing.
+  const uncount = await parts.registrations.count({ ...admission, redirectUris: client.redirectUris })
+  const giveBack = await takeUse(admission, parts).catch(undoing(uncount))
+  await keep(client, parts).catch(undoing(uncount, giveBack))
   parts.emit('client.registered', {
     clientId: client.id,
     ...(client.name !== undefined && { clientName: client.name }),
@@ -55,6 +53,14 @@ export async function registerClient(
       client_secret: secret,
       client_secret_expires_at: Math.floor(endOfSecret ?? 0),
     }),
+  }
+}
+
+/** Undoes what was done, as far as it can be, and goes on with the refusal. */
+function undoing(...undo: ((() => Promise<void>) | undefined)[]) {
+  return async (refusal: unknown): Promise<never> => {
+    await Promise.allSettled(undo.map((run) => run?.()))
+    throw refusal
   }
 }
 

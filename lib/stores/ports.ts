@@ -142,8 +142,19 @@ export interface ReplayStore {
 
 // ── counters ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Counts for rate limits, in fixed windows. */
+/** Counts for rate limits and quotas, in fixed windows. */
 export interface CounterStore {
+  /**
+   * Adds one to a counter where that stays within the limit, and tells when the window ends. A key is counted either by `count`
+   * or by `take`.
+   */
+  take(
+    key: Sha256,
+    windowSeconds: number,
+    limit: number,
+  ): Promise<{ readonly outcome: 'taken' | 'full'; readonly resetsAt: NumericDate }>
+  /** Takes one off, where the window is still the one that ends then. */
+  giveBack(key: Sha256, resetsAt: NumericDate): Promise<void>
   /** Adds one to a counter and tells the count in its window, and when the window ends. */
   count(
     key: Sha256,

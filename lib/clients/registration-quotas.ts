@@ -1,0 +1,103 @@
+import { sha256 } from '../protocol/digest.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import type { Clock } from '../protocol/time.ts'
+import type { CounterStore } from '../stores/ports.ts'
+import { kindOfRedirect } from './redirect-hosts.ts'
+
+/** So many in one window. */
+export interface Quota {
+  readonly limit: number
+  readonly windowSeconds: number
+}
+
+/** How many clients may register, for each policy by itself; `false`: any number. */
+export interface RegistrationQuotas {
+  readonly perSource: Quota | false
+  readonly perRedirectHost: Quota | false
+  readonly global: Quota | false
+}
+
+/** What a registration counts as. */
+export interface Counted {
+  readonly policy: string
+  /** Whom it comes from; absent: from somebody who is counted by other means. */
+  readonly source?: string | undefined
+  readonly redirectUris: readonly string[]
+}
+
+/** One source may take this part of what a redirect host has, so that it alone cannot use it up for all. */
+const SHARE = 10
+
+interface Count {
+  readonly key: string
+  readonly quota: Quota
+  readonly whose: string
+}
+
+/**
+ * The counters of one registration. `loopback` and private-use schemes belong to nobody: a counter that all share would let one
+ * flood shut out every native app, so there each source has just a counter of its own.
+ */
+function countsOf({ policy, source, redirectUris }: Counted, quotas: RegistrationQuotas): Count[] {
+  const counts: Count[] = []
+  const add = (quota: Quota | false, whose: string, ...key: string[]) => {
+    if (quota !== false) counts.push({ quota, whose, key: JSON.stringify([policy, ...key]) })
+  }
+  if (source !== undefined) {
+    add(quotas.perSource, 'from this source', 'source', source)
+    const { perRedirectHost } = quotas
+    const share = perRedirectHost && { ...perRedirectHost, limit: Math.ceil(perRedirectHost.limit / SHARE) }
+    const places = redirectUris.map((uri) => ({ uri, kind: kindOfRedirect(uri) }))
+    const hosts = places.filter(({ kind }) => kind === 'https').map(({ uri }) => new URL(uri).host)
+    const others = places.filter(({ kind }) => kind !== 'https').map(({ kind }) => kind)
+    for (const host of new Set(hosts)) add(perRedirectHost, 'for this redirect host', 'host', host)
+    for (const place of new Set([...hosts, ...others]))
+      add(share, 'for this redirect host from this source', 'share', place, source)
+  }
+  add(quotas.global, 'at this server', 'global')
+  return counts
+}
+
+/**
+ * Counts registrations for all instances, each in all of its counters or, where one is full, in none.
+ * @returns what counts one, and then what takes it back
+ */
+export function createRegistrationQuotas(quotas: RegistrationQuotas, counters: CounterStore, clock: Clock) {
+  /** @throws OAuthError `temporarily_unavailable` (429, with `Retry-After`) */
+  return async function count(registration: Counted): Promise<() => Promise<void>> {
+    const counts = countsOf(registration, quotas)
+    const settled = await Promise.allSettled(
+      counts.map(async ({ key, quota, whose }) => {
+        const hash = sha256(`registration ${key}`)
+        return { hash, whose, ...(await counters.take(hash, quota.windowSeconds, quota.limit)) }
+      }),
+    )
+    const answers = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+    const taken = answers.filter(({ outcome }) => outcome === 'taken')
+    const giveBack = async () => {
+      // What cannot be given back ends with its window.
+      await Promise.allSettled(taken.map(({ hash, resetsAt }) => counters.giveBack(hash, resetsAt)))
+    }
+    const full = answers.filter(({ outcome }) => outcome === 'full')
+    const [first] = full
+    if (first !== undefined) {
+      await giveBack()
+      throw new OAuthError(
+        'temporarily_unavailable',
+        `too many registrations ${first.whose}, try again later`,
+        {
+          status: 429,
+          retryAfter: Math.max(1, ...full.map(({ resetsAt }) => resetsAt - clock())),
+        },
+      )
+    }
+    const failed = settled.find((result) => result.status === 'rejected')
+    if (failed !== undefined) {
+      await giveBack()
+      throw failed.reason
+    }
+    return giveBack
+  }
+}
+
+export type CountRegistration = ReturnType<typeof createRegistrationQuotas>
