@@ -47,6 +47,8 @@ export interface ClientOptions {
   defaultScopes?: string[] | undefined
   /** Seconds; may only shorten the resource's. */
   accessTokenLifetime?: number | undefined
+  /** Instead of the resource's; see there. */
+  accessTokenFormat?: 'jwt' | 'opaque' | undefined
   refreshTokens?: RefreshTokenOptions | undefined
   /** It gets no token without a DPoP proof (default false; RFC 9449). */
   dpopBoundAccessTokens?: boolean | undefined
@@ -85,6 +87,7 @@ export const clientOptions = object({
   scopes: optional(listOf(text({ max: 128 }))),
   defaultScopes: optional(listOf(text({ max: 128 }))),
   accessTokenLifetime: optional(whole('seconds', 1, 86_400)),
+  accessTokenFormat: optional(oneOf('jwt', 'opaque')),
   refreshTokens: optional(object(refreshTokenShape)),
   dpopBoundAccessTokens: optional(flag, false),
   tlsClientCertificateBoundAccessTokens: optional(flag, false),
@@ -188,6 +191,7 @@ export function clientOf(
     ...(given.scopes !== undefined && { allowedScope: given.scopes }),
     ...(given.defaultScopes !== undefined && { defaultScope: given.defaultScopes }),
     ...(given.accessTokenLifetime !== undefined && { accessTokenLifetime: given.accessTokenLifetime }),
+    ...(given.accessTokenFormat !== undefined && { accessTokenFormat: given.accessTokenFormat }),
     ...(given.introspects !== undefined && { introspects: given.introspects }),
     ...(given.mayDeny && { mayDeny: true }),
   }

@@ -8,7 +8,6 @@ import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
 import { createRegistrations } from './clients/registrations.ts'
 import { readConfiguration } from './configuration.ts'
-import { createDenyList } from './deny-list.ts'
 import type { GrantTypeOptions } from './grants/grant-type.ts'
 import { grantTypesOf } from './grants/grant-types.ts'
 import { createHealth } from './health.ts'
@@ -99,7 +98,7 @@ export function createAat(options: AatOptions): Aat {
     codes,
     refreshTokens,
     signer: keyRing.signer,
-    mint: createMint(issuer, clock, random, verifier.noteMinted),
+    mint: createMint(issuer, clock, random, verifier),
     resources,
     revocations,
     endGrant,
@@ -114,7 +113,7 @@ export function createAat(options: AatOptions): Aat {
   }
 
   const background = startBackground({ keyRing, revocations, health }, configuration.every)
-  const { revoke, revokeAll } = createRevoke({ stores, revocations, endGrant, clock })
+  const { revoke, revokeAll, denyList } = createRevoke({ stores, revocations, endGrant, clock })
   const operations = createOperations({
     stores,
     registry,
@@ -135,8 +134,8 @@ export function createAat(options: AatOptions): Aat {
       await stores.close?.()
     },
     on: hub.on as Aat['on'],
-    revoke: (target: Parameters<Aat['revoke']>[0]) => revoke(target),
-    denyList: createDenyList(revocations, revoke),
+    revoke,
+    denyList: denyList.ofApp,
     keys: Object.freeze({
       rotate: keyRing.rotate,
       async revoke(kid: string) {
@@ -167,7 +166,7 @@ export function createAat(options: AatOptions): Aat {
     jwksMaxAge: ringTimes.jwksMaxAge,
     revocations,
     endGrant,
-    revoke,
+    denyList,
     registry,
     registrations,
     authenticateClient: createClientAuthentication({

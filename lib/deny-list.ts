@@ -1,6 +1,5 @@
-import type { Denied, DenyList, DenyListQuery } from './http/deny-list.ts'
+import type { Denied, DenyList, DenyListPage, DenyListQuery, DenyTarget } from './http/deny-list.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
-import type { Revoke } from './revoke.ts'
 import type { RevocationEntry } from './stores/ports.ts'
 
 /** Entries of the log in the words of the list. */
@@ -13,31 +12,53 @@ const types: Record<RevocationEntry['kind'], Denied['type']> = {
   kid: 'key',
   session: 'idp_session',
   'idp-subject': 'idp_user',
+  uses: 'token',
 }
 
-/** `aat.denyList`, over the revocation log. */
-export function createDenyList(revocations: RevocationLog, revoke: Revoke): DenyList {
-  return Object.freeze({
-    add: (target) => revoke(target),
+const MAX_USES = 1_000_000
 
-    async list({ cursor, limit = 100 }: DenyListQuery = {}) {
-      if (!Number.isSafeInteger(limit) || limit < 1 || limit > 1000)
-        throw new RangeError('denyList.list: limit must be a whole number from 1 to 1000')
-      const after = cursor === undefined ? '' : placeOf(cursor)
-      await revocations.pull()
-      const entries = revocations.list(after, limit + 1)
-      const page = entries.slice(0, limit)
-      const last = page.at(-1)
-      return {
-        denied: page.map(deniedOf),
-        cursor: entries.length > limit && last !== undefined ? cursorAt(last) : undefined,
-      }
-    },
-  } satisfies DenyList)
+/** The deny list, over the revocation log. */
+export function createDenyList(
+  revocations: RevocationLog,
+  revoke: (target: DenyTarget, by: string) => Promise<void>,
+) {
+  /** @param by who asked, for events */
+  async function add(target: DenyTarget, by: string): Promise<void> {
+    const { maxUses, ...rest } = target as DenyTarget & { readonly maxUses?: number }
+    if (maxUses === undefined || maxUses === 0) return revoke(rest as DenyTarget, by)
+    if (!Number.isSafeInteger(maxUses) || maxUses < 0 || maxUses > MAX_USES)
+      throw new TypeError(`denyList.add: maxUses must be a number from 0 to ${MAX_USES}`)
+    if (Object.keys(rest).length !== 1 || !('jti' in rest) || typeof rest.jti !== 'string' || rest.jti === '')
+      throw new TypeError('denyList.add: maxUses goes with a jti')
+    await revocations.revoke('uses', rest.jti, by, { atMost: maxUses })
+  }
+
+  async function list({ cursor, limit = 100 }: DenyListQuery = {}): Promise<DenyListPage> {
+    if (!Number.isSafeInteger(limit) || limit < 1 || limit > 1000)
+      throw new RangeError('denyList.list: limit must be a whole number from 1 to 1000')
+    const after = cursor === undefined ? '' : placeOf(cursor)
+    await revocations.pull()
+    const entries = revocations.list(after, limit + 1)
+    const page = entries.slice(0, limit)
+    const last = page.at(-1)
+    return {
+      denied: page.map(deniedOf),
+      cursor: entries.length > limit && last !== undefined ? cursorAt(last) : undefined,
+    }
+  }
+
+  const ofApp: DenyList = Object.freeze({ add: (target: DenyTarget) => add(target, 'the app'), list })
+  return { add, list, ofApp }
 }
 
-function deniedOf({ kind, id, notAfter, until }: RevocationEntry): Denied {
-  return { type: types[kind], id, ...(notAfter !== undefined && { notAfter }), expiresAt: until }
+function deniedOf({ kind, id, notAfter, atMost, until }: RevocationEntry): Denied {
+  return {
+    type: types[kind],
+    id,
+    ...(notAfter !== undefined && { notAfter }),
+    ...(atMost !== undefined && { maxUses: atMost }),
+    expiresAt: until,
+  }
 }
 
 const cursorAt = ({ kind, id }: RevocationEntry) => Buffer.from(`${kind}:${id}`).toString('base64url')

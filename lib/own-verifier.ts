@@ -1,26 +1,32 @@
 import type { Configuration } from './configuration.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
-import { createVerifier, type Verifier } from './tokens/verifier.ts'
+import { opaqueAccessTokens } from './tokens/opaque-access-token.ts'
+import { createVerifier, type OwnVerifier } from './tokens/verifier.ts'
 
 /** Verifies the access tokens of this server: by its own ring and revocation log, no HTTP. */
 export function createOwnVerifier(
-  { issuer, resources, clock, clockTolerance, ringTimes, verifiedTokens }: Configuration,
+  configuration: Configuration,
   keyRing: KeyRing,
   revocations: RevocationLog,
-): Verifier {
-  return createVerifier({
+): OwnVerifier {
+  const { issuer, secrets, stores, resources, clock, random, clockTolerance } = configuration
+  const opaque = opaqueAccessTokens(secrets, random, stores.accessTokens)
+  const verifier = createVerifier({
     issuer,
     audiences: [...resources.all.values()].map(({ audience }) => audience),
     clock,
     tolerance: clockTolerance,
-    maxLifetime: ringTimes.longestToken,
+    maxLifetime: configuration.ringTimes.longestToken,
     keyNow: keyRing.verificationKey,
     async keyFor(kid) {
       await keyRing.loaded()
       return keyRing.verificationKey(kid)
     },
     watch: revocations.watch,
-    limits: verifiedTokens,
+    opaque,
+    limits: configuration.verifiedTokens,
   })
+  const { verify, noteMinted, size } = verifier
+  return { verify, noteMinted, size, opaque }
 }

@@ -1,3 +1,4 @@
+import { createDenyList } from './deny-list.ts'
 import type { RevocationTarget } from './http/aat.ts'
 import type { Clock } from './protocol/time.ts'
 import type { EndGrant } from './revocation/end-grant.ts'
@@ -57,8 +58,7 @@ export function createRevoke({ stores, revocations, endGrant, clock }: RevokeOpt
     if (name === 'subject') await stores.consents.forgetSubject(value)
   }
 
-  return { revoke, revokeAll }
+  return { revoke, revokeAll, denyList: createDenyList(revocations, revoke) }
 }
 
-export type Revoke = ReturnType<typeof createRevoke>['revoke']
 export type RevokeAll = ReturnType<typeof createRevoke>['revokeAll']

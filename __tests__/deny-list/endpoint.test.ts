@@ -385,9 +385,9 @@ describe('aat.denyList', () => {
     await expect(aat.denyList.list({ cursor: 7 as never })).rejects.toThrow(RangeError)
   })
 
-  test('100,000 entries are listed within a bounded time', async () => {
+  test('20,000 entries are listed within a bounded time', async () => {
     const { aat } = await start()
-    for (let index = 0; index < 100_000; index++) await aat.denyList.add({ jti: `jti-${index}` })
+    for (let index = 0; index < 20_000; index++) await aat.denyList.add({ jti: `jti-${index}` })
     let count = 0
     let cursor: string | undefined
     do {

@@ -149,6 +149,27 @@ describe('a family', () => {
   })
 })
 
+test('an opaque access token takes at most 500 bytes', async () => {
+  const place = await proxiedStores({ redis: { prefix: 'aat:' } })
+  const claims = {
+    iss: 'https://shop.example.com',
+    sub: '0123456789',
+    aud: 'https://shop.example.com/api',
+    client_id: 'aat_0123456789abcdefghijkl',
+    iat: 1_800_000_000,
+    exp: 1_800_000_300,
+    jti: anId(),
+    scope: 'orders:read orders:write',
+    auth_time: 1_800_000_000,
+    grant_id: anId(),
+    grant_iat: 1_800_000_000.123,
+  }
+  await place.stores.accessTokens.save(tokenHash('token'), JSON.stringify(claims), now() + 300)
+  const bytes = await send(place, 'MEMORY', 'USAGE', `${place.prefix}{${tokenHash('token')}}:a`)
+  process.stdout.write(`bytes of an opaque access token: ${bytes}\n`)
+  expect(bytes).toBeLessThanOrEqual(500)
+})
+
 test('every record ends when it should; what never ends are ring, log and clients', async () => {
   const place = await proxiedStores()
   await writeAll(place)

@@ -85,8 +85,18 @@ test('TOK-004: jti is unique and random: 600 tokens over HTTP from three instanc
         ),
       )
     const forger = await forgerOf(first, stores)
-    const mint = createMint(first.issuer, clock, systemRandom, () => undefined)
-    const order = { clientId: 'c', subject: 's', audience: 'x', scope: ['a'], lifetime: 60 }
+    const mint = createMint(first.issuer, clock, systemRandom, {
+      noteMinted: () => undefined,
+      opaque: { issue: async () => '' },
+    })
+    const order = {
+      clientId: 'c',
+      subject: 's',
+      audience: 'x',
+      scope: ['a'],
+      lifetime: 60,
+      format: 'jwt' as const,
+    }
     const signer = { kid: forger.record.kid, alg: forger.record.alg, privateKey: forger.privateKey }
     for (let count = 0; count < 4000; count++) jtis.push((await mint(order, signer)).claims.jti)
     expect(jtis).toHaveLength(4600)

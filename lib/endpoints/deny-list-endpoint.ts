@@ -22,7 +22,8 @@ export interface DenyListEndpointOptions {
 }
 
 /**
- * The deny list: GET tells what is denied, in pages; POST denies a token, a grant, a client or a subject. For clients whose
+ * The deny list: GET tells what is denied, in pages; POST denies a token, a grant, a client or a subject, or says how
+ * often a token may still be used. For clients whose
  * configuration says `mayDeny`, or whom the app's `authorize` lets in. It answers 200 when the denial is written.
  */
 export function denyListEndpoint(aat: Aat, options: DenyListEndpointOptions = {}): Router {
@@ -69,14 +70,25 @@ export function denyListEndpoint(aat: Aat, options: DenyListEndpointOptions = {}
 
   async function deny(form: Form, by: string): Promise<object> {
     const named = await readNamed(form)
-    await parts.revoke(targets[named.type](named.id), by)
-    return { denied: named }
+    const uses = form.one('max_uses')
+    if (uses === undefined) {
+      await parts.denyList.add(targets[named.type](named.id), by)
+      return { denied: named }
+    }
+    const maxUses = /^\d{1,7}$/.test(uses) ? Number(uses) : Number.NaN
+    if (named.type !== 'token' || !(maxUses <= 1_000_000))
+      throw new OAuthError(
+        'invalid_request',
+        'max_uses is for an access token, and a number from 0 to 1000000',
+      )
+    await parts.denyList.add({ jti: named.id, maxUses }, by)
+    return { denied: { ...named, max_uses: maxUses } }
   }
 
   async function list(form: Form): Promise<object> {
     const limit = form.one('limit')
     try {
-      const page = await aat.denyList.list({
+      const page = await parts.denyList.list({
         cursor: form.one('cursor'),
         ...(limit !== undefined && { limit: /^\d{1,4}$/.test(limit) ? Number(limit) : Number.NaN }),
       })
@@ -120,10 +132,11 @@ interface Named {
   readonly id: string
 }
 
-const onWire = ({ type, id, notAfter, expiresAt }: Denied) => ({
+const onWire = ({ type, id, notAfter, maxUses, expiresAt }: Denied) => ({
   type,
   id,
   ...(notAfter !== undefined && { not_after: notAfter }),
+  ...(maxUses !== undefined && { max_uses: maxUses }),
   expires_at: expiresAt,
 })
 

@@ -3,9 +3,10 @@ import { tokenTypeOf } from '../grants/grant-type.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { sendText, setNoStore } from '../http/headers.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
+import { tokenHash } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { isOver, limitsOf } from '../stores/family-limits.ts'
-import type { Client } from '../stores/ports.ts'
+import type { Client, RevocationEntry } from '../stores/ports.ts'
 import { INTROSPECTION_JWT, signIntrospection } from '../tokens/introspection-response.ts'
 import { clientEndpoint } from './client-endpoint.ts'
 import { readOwnAccessToken } from './read-token.ts'
@@ -20,7 +21,8 @@ const inactive = { active: false }
 /**
  * The introspection endpoint (RFC 7662), for confidential clients. A caller learns of a token that is for a resource it
  * serves (`introspects` in its configuration) or that was issued to itself; of anything else just `{"active":false}`, byte
- * for byte the same whatever the reason. Introspecting changes nothing. A caller that accepts
+ * for byte the same whatever the reason. Introspecting changes nothing, but for a token whose uses
+ * are limited: that the server of its resource asks is a use of it. A caller that accepts
  * `application/token-introspection+jwt` gets the answer as a JWT that is signed for it alone (RFC 9701).
  */
 export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOptions = {}): Router {
@@ -60,11 +62,27 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
       }
     }
     const claims = await readOwnAccessToken(token, parts)
-    if (claims === undefined || (claims.client_id !== caller.id && !audiencesOf(caller).has(claims.aud)))
-      return inactive
+    if (claims === undefined) return inactive
+    const isItsServer = audiencesOf(caller).has(claims.aud)
+    if (claims.client_id !== caller.id && !isItsServer) return inactive
     // Guards allow for clocks that differ; whoever issued the token knows when it is over (RFC 7662 section 4).
     if (parts.clock() >= claims.exp) return inactive
-    return { ...claims, active: true, token_type: tokenTypeOf(claims.cnf) }
+    const answer = { ...claims, active: true, token_type: tokenTypeOf(claims.cnf) }
+    const limit = parts.revocations.limitOf(claims.jti)
+    if (limit === undefined) return answer
+    return (await isLeft(claims.jti, limit, isItsServer)) ? { ...answer, uses_limited: true } : inactive
+  }
+
+  /** The server of a resource asks since the token is used there; that is counted. */
+  async function isLeft(
+    jti: string,
+    { atMost = 0, until }: RevocationEntry,
+    isUse: boolean,
+  ): Promise<boolean> {
+    const { accessTokens } = parts.stores
+    const key = tokenHash(jti)
+    if (isUse) return (await accessTokens.use(key, atMost, until)) === 'used'
+    return (await accessTokens.uses(key)) < atMost
   }
 
   return clientEndpoint(parts, 'introspection', options, async (caller, form, { req, res, failures }) => {

@@ -31,9 +31,11 @@ export function revocationEndpoint(aat: Aat, options: RevocationEndpointOptions 
       return
     }
     const claims = await readOwnAccessToken(token, parts)
-    if (claims?.client_id === clientId)
+    if (claims?.client_id === clientId) {
       await parts.revocations.revoke('jti', claims.jti, clientId, { until: claims.exp })
-    else if (claims !== undefined) parts.emit('token.foreign', { clientId, owner: claims.client_id })
+      const hash = parts.verifier.opaque.read(token)
+      if (hash !== undefined) await parts.verifier.opaque.delete(hash)
+    } else if (claims !== undefined) parts.emit('token.foreign', { clientId, owner: claims.client_id })
   }
 
   return clientEndpoint(parts, 'revocation', options, async (client, form) => {

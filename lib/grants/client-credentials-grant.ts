@@ -3,6 +3,7 @@ import { readNewScope, readResources } from '../protocol/resource.ts'
 import { parseScope } from '../protocol/scope.ts'
 import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
 import { checkCustomClaims } from '../tokens/mint.ts'
+import { accessTokenTerms } from './access-token-terms.ts'
 import { type GrantType, type GrantTypeOptions, reportIssued, tokenTypeOf } from './grant-type.ts'
 
 /**
@@ -46,12 +47,8 @@ export function clientCredentialsGrant({
       {
         clientId: client.id,
         subject,
-        audience: resource.audience,
+        ...accessTokenTerms(client, resource),
         scope,
-        lifetime: Math.min(
-          client.accessTokenLifetime ?? resource.accessTokenLifetime,
-          resource.accessTokenLifetime,
-        ),
         confirmation,
         customClaims,
       },

@@ -9,6 +9,7 @@ import type { Client, FamilyLimits, Grant, Obtainable, RefreshPolicy } from '../
 import type { Signer } from '../tokens/access-token.ts'
 import { checkCustomClaims } from '../tokens/mint.ts'
 import type { RefreshToken } from '../tokens/refresh-token.ts'
+import { accessTokenTerms } from './access-token-terms.ts'
 import {
   type GrantTypeOptions,
   reportIssued,
@@ -147,12 +148,8 @@ export function createGrantIssuance({
         {
           clientId: client.id,
           subject: grant.subject,
-          audience: resource.audience,
+          ...accessTokenTerms(client, resource),
           scope,
-          lifetime: Math.min(
-            client.accessTokenLifetime ?? resource.accessTokenLifetime,
-            resource.accessTokenLifetime,
-          ),
           bound: limits === undefined ? (end ?? sessionEndOf(grant, policy)) : limits.bound,
           authTime: grant.authTime,
           acr: grant.acr,

@@ -1,4 +1,5 @@
 import { type Aat, partsOf } from '../http/aat.ts'
+import { tokenHash } from '../protocol/digest.ts'
 import { randomId } from '../protocol/random.ts'
 import { scopesOf } from '../protocol/resource.ts'
 import type { TokenSource } from './token-source.ts'
@@ -15,6 +16,11 @@ export function sourceOfLocal(aat: Aat): TokenSource {
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),
     verify: parts.verifier.verify,
+    knowsOpaque: (token) => parts.verifier.opaque.read(token) !== undefined,
+    countUse(jti) {
+      const limit = revocations.limitOf(jti)
+      return limit && parts.stores.accessTokens.use(tokenHash(jti), limit.atMost ?? 0, limit.until)
+    },
     isFresh: revocations.isFresh,
     becomeFresh: (whenStale) => (whenStale === 'accept' ? revocations.freshOrCounted() : revocations.fresh()),
     onFault: (error) => {

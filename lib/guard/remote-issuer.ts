@@ -104,7 +104,9 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),
     verify: verifier.verify,
+    knowsOpaque: () => false,
     // Only the issuer's own processes know its revocations.
+    countUse: () => undefined,
     isFresh: () => true,
     becomeFresh: async () => undefined,
     onFault(error) {

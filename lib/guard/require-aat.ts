@@ -55,6 +55,19 @@ export function requireAat<Claims = unknown>(
     return auth ?? refusals.invalidToken
   }
 
+  /** Last of all, so that what is refused for something else is no use of a token whose uses are limited. */
+  function count(
+    verified: Verified | undefined,
+    result: Auth<Claims> | Challenge,
+    source: TokenSource,
+  ): Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge> {
+    if (verified === undefined || 'status' in result) return result
+    const use = source.countUse(verified.claims.jti)
+    return use === undefined
+      ? result
+      : use.then((outcome) => (outcome === 'used' ? result : refusals.invalidToken))
+  }
+
   function answer(result: Auth<Claims> | Challenge, req: object, res: Response, next: NextFunction): void {
     if ('status' in result) sendChallenge(res, result, metadataUrl)
     else {
@@ -70,7 +83,7 @@ export function requireAat<Claims = unknown>(
   ): Promise<Auth<Claims> | Challenge> {
     const verified = await found
     if (verified !== undefined && !source.isFresh()) await source.becomeFresh(whenRevocationStale)
-    return judge(verified, source)
+    return count(verified, judge(verified, source), source)
   }
 
   return function aatGuard(req, res, next) {
@@ -84,7 +97,9 @@ export function requireAat<Claims = unknown>(
     try {
       const found = source.verify(presented.token)
       result =
-        found instanceof Promise || !source.isFresh() ? judgeLater(found, source) : judge(found, source)
+        found instanceof Promise || !source.isFresh()
+          ? judgeLater(found, source)
+          : count(found, judge(found, source), source)
     } catch (error) {
       return refuseForNow(res, source.onFault(error))
     }

@@ -2,6 +2,7 @@ import type { Aat } from '../http/aat.ts'
 import { parseJsonObject } from '../protocol/encoding.ts'
 import { ConfigurationError } from '../protocol/options.ts'
 import { MAX_TOKEN } from '../tokens/compact-jws.ts'
+import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
 import { sourceOfLocal } from './local-issuer.ts'
 import { type RemoteIssuer, sourceOfRemote } from './remote-issuer.ts'
 import type { TokenSource } from './token-source.ts'
@@ -17,7 +18,7 @@ export function sourcesOf(issuers: Aat | RemoteIssuer | readonly (Aat | RemoteIs
 }
 
 /**
- * Of several issuers, the one that a token says it is from. That nobody has verified yet: it only chooses who is asked, who
+ * Of several issuers, the one that a token says it is from; of an opaque token, the first that knows the kind. That nobody has verified yet: it only chooses who is asked, who
  * then looks whether it is true.
  */
 export function pickSource(sources: readonly TokenSource[]): (token: string) => TokenSource | undefined {
@@ -25,6 +26,7 @@ export function pickSource(sources: readonly TokenSource[]): (token: string) => 
   if (sources.length === 1) return () => only
   const byIssuer = new Map(sources.map((source) => [source.issuer, source]))
   return (token) => {
+    if (isOpaqueForm(token)) return sources.find(({ knowsOpaque }) => knowsOpaque(token))
     const [, payload] = token.length <= MAX_TOKEN ? token.split('.', 2) : []
     const claims = parseJsonObject(Buffer.from(payload ?? '', 'base64url').toString())
     return typeof claims?.iss === 'string' ? byIssuer.get(claims.iss) : undefined

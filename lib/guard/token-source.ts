@@ -20,6 +20,10 @@ export interface TokenSource {
    * with 503, where that cannot be found out.
    */
   readonly verify: (token: string) => Verified | undefined | Promise<Verified | undefined>
+  /** May this be an opaque token of this source? Asked where there are several. */
+  readonly knowsOpaque: (token: string) => boolean
+  /** Counts a use of a token whose uses are limited: was it one too many? `undefined` for all others, which is most. */
+  readonly countUse: (jti: string) => Promise<'used' | 'exhausted'> | undefined
   /** Are revocations known well enough, without asking anybody? */
   readonly isFresh: () => boolean
   /** Where they are not: fulfilled once they are; rejected with a 503 where they cannot be had. */

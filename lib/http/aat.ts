@@ -19,9 +19,9 @@ import type { RevocationLog } from '../revocation/revocation-log.ts'
 import type { Client, FamilyQuery, RefreshPolicyOf, Stores } from '../stores/ports.ts'
 import type { DpopNonces } from '../tokens/dpop-nonce.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
-import type { Verifier } from '../tokens/verifier.ts'
+import type { OwnVerifier } from '../tokens/verifier.ts'
 import type { ReadCertificate } from './client-certificate.ts'
-import type { DenyList } from './deny-list.ts'
+import type { DenyList, DenyTarget } from './deny-list.ts'
 
 /** A refresh-token family, as lists tell it. */
 export interface GrantSummary {
@@ -192,8 +192,11 @@ export interface AatParts {
   readonly jwksMaxAge: number
   readonly revocations: RevocationLog
   readonly endGrant: EndGrant
-  /** `aat.revoke`, with who asked for it. */
-  readonly revoke: (target: RevocationTarget, by: string) => Promise<void>
+  /** `aat.denyList`, with who asked for it. */
+  readonly denyList: {
+    readonly add: (target: DenyTarget, by: string) => Promise<void>
+    readonly list: DenyList['list']
+  }
   readonly registry: ClientRegistry
   readonly registrations: Registrations
   readonly authenticateClient: AuthenticateClient
@@ -204,7 +207,7 @@ export interface AatParts {
   readonly refreshTokens: RefreshTokens
   readonly dpop: DpopRules
   /** Of our own access tokens. */
-  readonly verifier: Verifier
+  readonly verifier: OwnVerifier
   /** The certificate of a request; absent where tokens are bound to none. */
   readonly readCertificate: ReadCertificate | undefined
   /** The policy in force for a client. */

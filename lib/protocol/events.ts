@@ -49,7 +49,7 @@ export interface AatEvents {
   'token.foreign': About & { owner: string }
   /** Something was revoked: a token, a grant, a client, a subject, or a signing key. */
   'revocation.recorded': {
-    kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid' | 'session' | 'idp-subject'
+    kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid' | 'session' | 'idp-subject' | 'uses'
     id: string
     by: string
   }

@@ -1,4 +1,15 @@
-import { type Check, either, listOf, object, optional, recordOf, text, verified, whole } from './options.ts'
+import {
+  type Check,
+  either,
+  listOf,
+  object,
+  oneOf,
+  optional,
+  recordOf,
+  text,
+  verified,
+  whole,
+} from './options.ts'
 import type { Resource, ResourceCatalogue } from './resource.ts'
 import { canonicalResource, problemOfPublishedUrl } from './resource-uri.ts'
 import { isScopeToken } from './scope.ts'
@@ -11,6 +22,11 @@ export interface ResourceOptions {
   defaultScopes?: string[] | undefined
   /** Seconds that an access token lives (default 300, 1 to 86,400). */
   accessTokenLifetime?: number | undefined
+  /**
+   * A JWT says its claims itself; an opaque token says nothing, and lies in the store under its hash (default `jwt`). Both are
+   * accepted at any time, so a resource can go from one to the other.
+   */
+  accessTokenFormat?: 'jwt' | 'opaque' | undefined
   /** The `aud` of its tokens (default its URL). */
   audience?: string | undefined
   /** What people call it (default its host). */
@@ -36,6 +52,7 @@ const resource = object({
   scopes: either((value) => Array.isArray(value), listOf(scopeToken, { min: 1 }), words),
   defaultScopes: optional(listOf(scopeToken)),
   accessTokenLifetime: optional(whole('seconds', 1, 86_400), 300),
+  accessTokenFormat: optional(oneOf('jwt', 'opaque'), 'jwt'),
   audience: optional(text({ max: 512, pattern: /^[\x21-\x7e]+$/, what: 'printable ASCII without spaces' })),
   name: optional(text({ max: 100 })),
 })
@@ -84,6 +101,7 @@ export function catalogueOf(
       scopes: new Map(scopes),
       defaultScope: options.defaultScopes ?? [],
       accessTokenLifetime: options.accessTokenLifetime,
+      accessTokenFormat: options.accessTokenFormat,
     })
   }
   const only = all.size === 1 ? [...all.values()][0] : undefined

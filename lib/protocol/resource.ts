@@ -13,6 +13,7 @@ export interface Resource {
   readonly defaultScope: readonly string[]
   /** Seconds. */
   readonly accessTokenLifetime: number
+  readonly accessTokenFormat: 'jwt' | 'opaque'
 }
 
 /** All resources by identifier, and the one for requests that name none. */

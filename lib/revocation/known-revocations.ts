@@ -1,6 +1,8 @@
 import { type IdpSession, idpSessionKey, idpSubjectKey } from '../protocol/idp-session.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { Grant, RefreshPolicy, RevocationEntry } from '../stores/ports.ts'
+import { keysBehind } from './pages.ts'
+import { isEpoch } from './revocation-entry.ts'
 
 /** The id of the epoch of everybody. */
 export const EVERYTHING = '*'
@@ -60,8 +62,8 @@ export function idpSessionKeys(session: IdpSession | undefined): { session?: str
   }
 }
 
-/** What a verified access token is to revocations. @param kid of the key that signed it */
-export function revocableOf(claims: RevocableClaims, kid: string): Revocable {
+/** What a verified access token is to revocations. @param kid of the key that signed it; an opaque one has none */
+export function revocableOf(claims: RevocableClaims, kid: string | undefined): Revocable {
   return {
     jti: claims.jti,
     grantId: claims.grant_id,
@@ -81,6 +83,7 @@ function merge(a: RevocationEntry, b: RevocationEntry | undefined): RevocationEn
   if (b === undefined) return a
   const until = Math.max(a.until, b.until)
   if (a.kind === 'session') return { ...(isLaterWord(a, b) ? a : b), until }
+  if (a.kind === 'uses') return { ...a, until, atMost: Math.min(a.atMost ?? 0, b.atMost ?? 0) }
   return {
     ...a,
     until,
@@ -100,6 +103,7 @@ function isLaterWord(a: RevocationEntry, b: RevocationEntry): boolean {
 /** Does the first say all that the second says? */
 export function saysAll(first: RevocationEntry | undefined, second: RevocationEntry): boolean {
   if (first === undefined || first.until < second.until) return false
+  if (second.kind === 'uses') return (first.atMost ?? 0) <= (second.atMost ?? 0)
   return second.kind === 'session'
     ? isLaterWord(first, second)
     : (first.notAfter ?? 0) >= (second.notAfter ?? 0)
@@ -117,6 +121,8 @@ export function createKnownRevocations(clock: Clock) {
   let movedUntil: NumericDate = 0
   /** How often something was learnt. */
   let learnt = 0
+  /** Until when there may be a token whose uses are limited. */
+  let limitedUntil: NumericDate = 0
 
   const keyOf = (kind: RevocationEntry['kind'], id: string) => `${kind}:${id}`
 
@@ -125,6 +131,7 @@ export function createKnownRevocations(clock: Clock) {
     const merged = merge(entry, entries.get(key))
     entries.set(key, merged)
     learnt++
+    if (merged.kind === 'uses') limitedUntil = Math.max(limitedUntil, merged.until)
     if (merged.kind === 'session' && merged.endsAt !== 0) movedUntil = Math.max(movedUntil, merged.until)
     if (entries.size > trimAt) {
       const now = clock()
@@ -172,7 +179,22 @@ export function createKnownRevocations(clock: Clock) {
   return {
     learn,
 
-    holds: (kind: RevocationEntry['kind'], id: string): boolean => holdsKey(keyOf(kind, id), clock()),
+    /** Was this said before, and is nothing added by saying it again? Epochs move on each time. */
+    saysEnough(kind: RevocationEntry['kind'], id: string, atMost: number | undefined): boolean {
+      const now = clock()
+      if (isEpoch(kind)) return false
+      if (kind === 'session') return sessionEnd(id, now) === 0
+      const key = keyOf(kind, id)
+      return holdsKey(key, now) && (kind !== 'uses' || (entries.get(key)?.atMost ?? 0) <= (atMost ?? 0))
+    },
+
+    /** How often a token may be used, where that is limited; most often nothing is looked up. */
+    limitOf(jti: string): RevocationEntry | undefined {
+      if (limitedUntil === 0) return undefined
+      const now = clock()
+      const entry = now < limitedUntil ? entries.get(keyOf('uses', jti)) : undefined
+      return entry !== undefined && now < entry.until ? entry : undefined
+    },
 
     /** May there be a session that ends at another time than was said first? */
     hasMovedSessions: (): boolean => clock() < movedUntil,
@@ -190,7 +212,7 @@ export function createKnownRevocations(clock: Clock) {
     covers: (revocable: Revocable): boolean => clock() >= revokedFrom(revocable),
 
     /** Answers the same for a token again and again: it is looked up anew only where something was learnt since. */
-    watch(claims: RevocableClaims, kid: string): () => boolean {
+    watch(claims: RevocableClaims, kid: string | undefined): () => boolean {
       let from = Number.POSITIVE_INFINITY
       let asked = 0
       return () => {
@@ -205,14 +227,10 @@ export function createKnownRevocations(clock: Clock) {
     /** At most `limit` of what is revoked and still matters, in the order of kind and id, behind one of them. */
     list(after: string, limit: number): RevocationEntry[] {
       const now = clock()
-      const page: string[] = []
-      for (const [key, { until, kind, endsAt }] of entries) {
-        // A session that only ends at another time is not revoked.
-        if (key <= after || now >= until || (kind === 'session' && endsAt !== 0)) continue
-        if (page.length === limit && key > (page.at(-1) as string)) continue
-        page.splice(placeIn(page, key), 0, key)
-        if (page.length > limit) page.pop()
-      }
+      // A session that only ends at another time is not revoked.
+      const isWanted = ({ kind, until, endsAt }: RevocationEntry) =>
+        now < until && (kind !== 'session' || endsAt === 0)
+      const page = keysBehind(entries, after, limit, isWanted)
       return page.map((key) => entries.get(key) as RevocationEntry)
     },
 
@@ -224,15 +242,4 @@ export function createKnownRevocations(clock: Clock) {
 
     knows: (entry: RevocationEntry): boolean => saysAll(entries.get(keyOf(entry.kind, entry.id)), entry),
   }
-}
-
-/** Where a text stands in a sorted list. */
-function placeIn(sorted: readonly string[], text: string): number {
-  let [low, high] = [0, sorted.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((sorted[middle] as string) < text) low = middle + 1
-    else high = middle
-  }
-  return low
 }

@@ -22,6 +22,8 @@ export interface RevocationDetail {
   readonly notAfter?: NumericDate | 'ever'
   /** Of a session; default 0: it has ended. */
   readonly endsAt?: NumericDate
+  /** Of a token whose uses are limited. */
+  readonly atMost?: number
 }
 
 export const isEpoch = (kind: RevocationEntry['kind']): boolean =>
@@ -31,7 +33,7 @@ export const isEpoch = (kind: RevocationEntry['kind']): boolean =>
 export function entryOf(
   kind: RevocationEntry['kind'],
   id: string,
-  { until = 0, notAfter, endsAt = 0 }: RevocationDetail,
+  { until = 0, notAfter, endsAt = 0, atMost }: RevocationDetail,
   lives: Lives,
   now: NumericDate,
   storeNow: NumericDate,
@@ -50,5 +52,6 @@ export function entryOf(
     until: end,
     ...(isEpoch(kind) && { notAfter: notAfter === 'ever' ? end : (notAfter ?? storeNow) }),
     ...(kind === 'session' && { endsAt, saidAt: storeNow }),
+    ...(kind === 'uses' && { atMost: atMost ?? 0 }),
   }
 }

@@ -164,7 +164,7 @@ export function createRevocationLog({
     ): Promise<void> {
       // Said before, and once is enough: nothing new is issued under these, and a client could say it for ever.
       const isDated = isEpoch(kind) || kind === 'session'
-      if (kind === 'session' ? known.sessionEnd(id) === 0 : !isDated && known.holds(kind, id)) return
+      if (known.saysEnough(kind, id, detail.atMost)) return
       const now = clock()
       // Instances' clocks differ: "all until now" is said by the one clock that no grant is ahead of.
       const storeNow = (isDated && (await store.now?.())) || now
@@ -192,6 +192,7 @@ export function createRevocationLog({
 
     /** What is revoked and still matters, in pages. */
     list: known.list,
+    limitOf: known.limitOf,
     pull,
     age: freshness.age,
     isFresh: freshness.isFresh,

@@ -2,10 +2,10 @@ import type { NumericDate } from '../protocol/time.ts'
 
 /**
  * `client`, `subject`, `idp-subject` and `all` end what was granted or issued up to `notAfter`, whatever its number (an epoch);
- * `session` says when a session at an identity provider ends; the others name one thing.
+ * `session` says when a session at an identity provider ends, `uses` how often one token may be used; the others name one thing.
  */
 export interface RevocationEntry {
-  readonly kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid' | 'session' | 'idp-subject'
+  readonly kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid' | 'session' | 'idp-subject' | 'uses'
   readonly id: string
   /** For an epoch: what was granted or issued at or before this moment is revoked. */
   readonly notAfter?: NumericDate
@@ -13,6 +13,8 @@ export interface RevocationEntry {
   readonly endsAt?: NumericDate
   /** When that was said: of several ends of one session the one that was said last holds. */
   readonly saidAt?: NumericDate
+  /** For `uses`: how often the token may be used, by all instances together. */
+  readonly atMost?: number
   /** The entry matters until then: no token that it covers lives longer. */
   readonly until: NumericDate
 }

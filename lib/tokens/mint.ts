@@ -11,6 +11,7 @@ import {
   type Signer,
   signAccessToken,
 } from './access-token.ts'
+import type { OpaqueAccessTokens } from './opaque-access-token.ts'
 
 /** What an access token is to say, before the server's own claims are added. */
 export interface AccessTokenOrder {
@@ -20,6 +21,8 @@ export interface AccessTokenOrder {
   readonly scope: readonly string[]
   /** Seconds. */
   readonly lifetime: number
+  /** A JWT says its claims itself; an opaque token stands for claims in the store. */
+  readonly format: 'jwt' | 'opaque'
   /** Nothing issued lives to this moment. */
   readonly bound?: NumericDate | undefined
   readonly authTime?: NumericDate
@@ -44,15 +47,18 @@ export interface MintedAccessToken {
 
 export type Mint = (order: AccessTokenOrder, signer: Signer) => Promise<MintedAccessToken>
 
-/**
- * The one place where access tokens are made.
- * @param noteMinted told of each, so that its signature need not be checked here
- */
+interface MintedTokens {
+  /** Told of each JWT, so that its signature need not be checked here. */
+  readonly noteMinted: (token: string, kid: string) => void
+  readonly opaque: Pick<OpaqueAccessTokens, 'issue'>
+}
+
+/** The one place where access tokens are made. */
 export function createMint(
   issuer: string,
   clock: () => NumericDate,
   random: Random,
-  noteMinted: (token: string, kid: string) => void,
+  { noteMinted, opaque }: MintedTokens,
 ): Mint {
   return async function mint(order, signer) {
     const now = clock()
@@ -81,7 +87,9 @@ export function createMint(
       }),
       ...(order.confirmation !== undefined && { cnf: order.confirmation }),
     }
-    const token = await signAccessToken({ ...order.customClaims, ...claims }, signer)
+    const all = { ...order.customClaims, ...claims }
+    if (order.format === 'opaque') return { token: await opaque.issue(all), claims, expiresIn }
+    const token = await signAccessToken(all, signer)
     if (token.length > MAX_ISSUED_TOKEN) {
       throw new Error(
         `an access token of ${token.length} characters is over ${MAX_ISSUED_TOKEN}: fewer scopes or smaller custom claims are needed`,

@@ -1,4 +1,4 @@
-import { type TokenKey, tokenKey } from '../protocol/digest.ts'
+import { type TokenHash, type TokenKey, tokenKey } from '../protocol/digest.ts'
 import { verifyWith } from '../protocol/jwa.ts'
 import type { Clock } from '../protocol/time.ts'
 import { type AatClaims, isAccessTokenType, readClaims } from './access-token.ts'
@@ -9,6 +9,7 @@ import {
   parseCompactJws,
   type VerificationKey,
 } from './compact-jws.ts'
+import type { OpaqueAccessTokens } from './opaque-access-token.ts'
 import { createRecentKeys } from './recent-keys.ts'
 import { type CacheLimits, createTokenCache } from './token-cache.ts'
 import { deepFreeze, type Verified } from './verified.ts'
@@ -27,13 +28,16 @@ export interface VerifierOptions {
   /** The key of a `kid` that memory does not have. Throws what is to be answered with 503. */
   readonly keyFor: (kid: string) => Promise<VerificationKey | undefined>
   /** Is this token revoked? Asked at each use of it. */
-  readonly watch: (claims: AatClaims, kid: string) => () => boolean
+  readonly watch: (claims: AatClaims, kid: string | undefined) => () => boolean
+  /** Opaque tokens of this process's own; absent where there can be none. */
+  readonly opaque?: Pick<OpaqueAccessTokens, 'read' | 'claimsOf'>
   readonly limits: CacheLimits
 }
 
-interface VerifiedJwt extends Verified {
-  readonly kid: string
-  readonly key: VerificationKey
+interface Known extends Verified {
+  /** Of a JWT, with the key that verified it. */
+  readonly kid: string | undefined
+  readonly key: VerificationKey | undefined
 }
 
 /** Tokens that are remembered as just minted or as forged. */
@@ -46,12 +50,12 @@ const bytesOf = (token: string) => 1500 + 2 * token.length
 
 /**
  * Verifies access tokens (RFC 9068 §4, RFC 8725) in the order of least cost: form, header, key, claims, signature; and remembers
- * those that are good. What is remembered is found by the hash of the whole token, holds as long as the key that verified it is
+ * those that are good, opaque ones by one look into the store. What is remembered is found by the hash of the whole token, holds as long as the key that verified it is
  * still its `kid`'s, and is forgotten when the token expires.
  */
 export function createVerifier(options: VerifierOptions) {
-  const { issuer, audiences, clock, tolerance, maxLifetime, keyNow, keyFor, watch, limits } = options
-  const cache = createTokenCache<VerifiedJwt>(limits)
+  const { issuer, audiences, clock, tolerance, maxLifetime, keyNow, keyFor, watch, opaque, limits } = options
+  const cache = createTokenCache<Known>(limits)
   /** Signed in this process by this key. */
   const minted = createRecentKeys<string>(RECENT)
   /** Not signed by this key: a forged token costs one signature check, however often it comes. */
@@ -64,11 +68,11 @@ export function createVerifier(options: VerifierOptions) {
     headers.set(token.slice(0, token.indexOf('.') + 1), header)
   }
 
-  function verifiedOf(token: string, payload: Buffer, kid: string, key: VerificationKey) {
+  function verifiedOf(token: string, payload: Buffer, kid?: string, key?: VerificationKey) {
     const read = readClaims(payload, { issuer, audiences, now: clock(), tolerance, maxLifetime })
     if ('problem' in read) return undefined
     const claims = deepFreeze(read.claims)
-    const verified: VerifiedJwt = {
+    const verified: Known = {
       token,
       claims,
       scopes: Object.freeze(claims.scope === '' ? [] : claims.scope.split(' ')),
@@ -98,7 +102,7 @@ export function createVerifier(options: VerifierOptions) {
     })
   }
 
-  function remember(id: TokenKey, verified: VerifiedJwt): VerifiedJwt {
+  function remember(id: TokenKey, verified: Known): Known {
     cache.add(id, verified, clock())
     return verified
   }
@@ -115,21 +119,29 @@ export function createVerifier(options: VerifierOptions) {
     return key && check(id, token, header, key)
   }
 
+  async function lookUp(id: TokenKey, token: string, hash: TokenHash) {
+    const claims = await opaque?.claimsOf(hash)
+    const verified = claims && verifiedOf(token, claims)
+    return verified && remember(id, verified)
+  }
+
   return {
     /**
      * @returns at once where nothing is to be waited for; `undefined` for a token that is not good, whatever the reason
-     * @throws (or rejects with) what is to be answered with 503, where keys cannot be had
+     * @throws (or rejects with) what is to be answered with 503, where keys or the store cannot be had
      */
     verify(token: string): Verified | undefined | Promise<Verified | undefined> {
       if (token.length > MAX_TOKEN) return undefined
       const id = tokenKey(token)
       const known = cache.find(id, clock())
       if (known !== undefined) {
-        if (keyNow(known.kid) === known.key) return known
+        if (known.kid === undefined || keyNow(known.kid) === known.key) return known
         cache.drop(id)
       }
       const flight = underWay.get(id)
       if (flight !== undefined) return flight
+      const hash = opaque?.read(token)
+      if (hash !== undefined) return once(id, lookUp(id, token, hash))
       const header = jwsHeaderOf(token, headers)
       if (header === undefined) return undefined
       const key = keyNow(header.kid)
@@ -149,3 +161,8 @@ export function createVerifier(options: VerifierOptions) {
 }
 
 export type Verifier = ReturnType<typeof createVerifier>
+
+/** The verifier of this process's own tokens, with those that are opaque. */
+export interface OwnVerifier extends Verifier {
+  readonly opaque: OpaqueAccessTokens
+}
