@@ -4,9 +4,7 @@ import { createIdpSessionCheck } from './authorization/idp-session-check.ts'
 import { createIdpSessions } from './authorization/idp-sessions.ts'
 import { createPendingRequests } from './authorization/pending-requests.ts'
 import { startBackground } from './background.ts'
-import { createClientAuthentication } from './clients/client-authentication.ts'
-import { createClientRegistry } from './clients/client-registry.ts'
-import { createRegistrations } from './clients/registrations.ts'
+import { createClientParts } from './client-parts.ts'
 import { readConfiguration } from './configuration.ts'
 import type { GrantTypeOptions } from './grants/grant-type.ts'
 import { grantTypesOf } from './grants/grant-types.ts'
@@ -63,17 +61,8 @@ export function createAat(options: AatOptions): Aat {
     staleAfter: configuration.revocationStaleAfter,
   })
   const endGrant = createEndGrant(stores.grants, revocations)
-  const registrations = createRegistrations(configuration.registration, stores, clock, random, emit)
-  const registry = createClientRegistry({
-    configured: configuration.clients,
-    store: stores.clients,
-    inForce: registrations.inForce,
-    emit,
-    monotonic,
-  })
-  revocations.onLearn(({ kind, id }) => {
-    if (kind === 'client') registry.forget(id)
-  })
+  const clients = createClientParts(configuration, revocations, emit)
+  const { registry } = clients
   const health = createHealth({
     stores,
     keyRing,
@@ -146,7 +135,7 @@ export function createAat(options: AatOptions): Aat {
       status: keyRing.status,
     }),
     ...operations,
-    initialAccessTokens: registrations.initialAccessTokens.operations,
+    initialAccessTokens: clients.registrations.initialAccessTokens.operations,
     idpSessions: Object.freeze({
       update: idpSessions.update,
       end: (target: Parameters<Aat['idpSessions']['end']>[0]) => idpSessions.end(target),
@@ -167,15 +156,7 @@ export function createAat(options: AatOptions): Aat {
     revocations,
     endGrant,
     denyList,
-    registry,
-    registrations,
-    authenticateClient: createClientAuthentication({
-      registry,
-      replays: stores.replays,
-      issuer,
-      clock,
-      emit,
-    }),
+    ...clients,
     authorizationRules: {
       findClient: registry.find,
       resources,
@@ -195,10 +176,10 @@ export function createAat(options: AatOptions): Aat {
       clock,
       emit,
       codeLifetime: configuration.codeLifetime,
-      async refreshLifetimeOf(clientId) {
-        const client = await registry.find(clientId)
-        return client?.grantTypes.includes('refresh_token') ? refreshPolicyOf(client).lifetime : undefined
-      },
+      refreshLifetimeOf: (client) =>
+        client.grantTypes.includes('refresh_token') ? refreshPolicyOf(client).lifetime : undefined,
+      keepClient: registry.keep,
+      findClient: registry.find,
       consentLifetime: configuration.consentLifetime,
       idpSessions,
     }),

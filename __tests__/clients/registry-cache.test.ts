@@ -177,6 +177,7 @@ describe('the registry itself', () => {
     const reads: string[] = []
     const registry = createClientRegistry({
       configured: [],
+      documents: undefined,
       inForce: (client) => client,
       emit: () => true,
       monotonic: manualClock(0),

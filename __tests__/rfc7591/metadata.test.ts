@@ -318,7 +318,7 @@ describe('other metadata', () => {
     }
   })
 
-  test('DCR-025, DCR-026, DCR-028: jwks_uri is refused, whatever it is, and nothing is fetched', async () => {
+  test('DCR-025: a jwks_uri that is no https URL of a public host is refused, and nothing is fetched while registering', async () => {
     let connections = 0
     const server = createServer((_req, res) => res.end('{}')).on('connection', () => connections++)
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -333,7 +333,6 @@ describe('other metadata', () => {
         '100.64.0.1',
         '[fd00::1]',
         '0.0.0.0',
-        'keys.example',
       ])
         for (const scheme of ['http', 'https'])
           await expectRefused({
@@ -341,6 +340,12 @@ describe('other metadata', () => {
             token_endpoint_auth_method: 'private_key_jwt',
             jwks_uri: `${scheme}://${host}/jwks`,
           })
+      const registered = await world.register({
+        redirect_uris: [uri],
+        token_endpoint_auth_method: 'private_key_jwt',
+        jwks_uri: 'https://keys.client-host.com/jwks?v=1',
+      })
+      expect(registered.body.jwks_uri).toBe('https://keys.client-host.com/jwks?v=1')
       for (const page of ['logo_uri', 'client_uri'])
         await world.register({ ...publicClient, [page]: `https://127.0.0.1:${port}/x` })
       expect(connections).toBe(0)

@@ -2,6 +2,7 @@ import type { Emit } from '../protocol/events.ts'
 import { StoreUnavailable } from '../protocol/oauth-error.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { Client, ClientStore } from '../stores/ports.ts'
+import type { DocumentClients } from './document-clients.ts'
 
 /** Seconds for which a registered client's record is used without asking the store. */
 const FRESH = 60
@@ -13,6 +14,8 @@ export interface ClientRegistryOptions {
   readonly store: ClientStore
   /** What today's policy leaves of a client that chose for itself; `undefined`: nothing. */
   readonly inForce: (client: Client) => Client | undefined
+  /** Clients whose id is the URL of their metadata, where there are such. */
+  readonly documents: Pick<DocumentClients, 'isDocumentId' | 'find' | 'keep'> | undefined
   readonly emit: Emit
   readonly monotonic: Clock
 }
@@ -21,7 +24,14 @@ export interface ClientRegistryOptions {
  * Finds clients: those of the configuration, then the registered ones. A registered client's record is remembered for a
  * minute, for longer while the store cannot answer, and forgotten when the revocation log says that something happened to it.
  */
-export function createClientRegistry({ configured, store, inForce, emit, monotonic }: ClientRegistryOptions) {
+export function createClientRegistry({
+  configured,
+  store,
+  inForce,
+  documents,
+  emit,
+  monotonic,
+}: ClientRegistryOptions) {
   const fromConfiguration = new Map(configured.map((client) => [client.id, client]))
   const remembered = new Map<string, { readonly client: Client; readonly readAt: number }>()
   const reading = new Map<string, Promise<Client | undefined>>()
@@ -70,12 +80,21 @@ export function createClientRegistry({ configured, store, inForce, emit, monoton
     })
   }
 
+  async function find(id: string): Promise<Client | undefined> {
+    const configuredClient = fromConfiguration.get(id)
+    if (configuredClient !== undefined) return configuredClient
+    if (documents?.isDocumentId(id)) return documents.find(id)
+    if (!isRegisteredId(id)) return undefined
+    const client = await findRegistered(id)
+    return client && inForce(client)
+  }
+
   return {
-    async find(id: string): Promise<Client | undefined> {
-      const configuredClient = fromConfiguration.get(id)
-      if (configuredClient !== undefined || !isRegisteredId(id)) return configuredClient
-      const client = await findRegistered(id)
-      return client && inForce(client)
+    find,
+
+    /** A client is used: what is known of it is kept for all instances. */
+    async keep(id: string): Promise<void> {
+      if (!fromConfiguration.has(id) && documents?.isDocumentId(id)) await documents.keep(id)
     },
 
     /** Keeps a new client. */

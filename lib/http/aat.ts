@@ -199,6 +199,8 @@ export interface AatParts {
   }
   readonly registry: ClientRegistry
   readonly registrations: Registrations
+  /** A client_id may be the URL of a metadata document. */
+  readonly hasDocumentClients: boolean
   readonly authenticateClient: AuthenticateClient
   readonly authorizationRules: AuthorizationRules
   readonly pendingRequests: PendingRequests
