@@ -1,39 +1,35 @@
-import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
+import { createNewClients } from './clients/new-client.ts'
 import { createRegistrations } from './clients/registrations.ts'
+import { createSelfDescribingIds } from './clients/self-describing-id.ts'
+import { createUnusedLimit } from './clients/unused-records.ts'
 import type { Configuration } from './configuration.ts'
 import type { AatParts } from './http/aat.ts'
-import { createOutbound } from './outbound.ts'
 import type { Emit } from './protocol/events.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
 
-/** Who clients are: those of the configuration, those that registered, and those that their documents tell of. */
+/** Who clients are: those of the configuration, those that registered, and how they do. */
 export function createClientParts(
-  configuration: Configuration,
+  { clients, registration, stores, secrets, issuer, clock, monotonic, random }: Configuration,
   revocations: RevocationLog,
   emit: Emit,
-): Pick<AatParts, 'registrations' | 'registry' | 'hasDocumentClients' | 'authenticateClient'> {
-  const { clients, registration, stores, issuer, clock, monotonic, random } = configuration
+): Pick<AatParts, 'registrations' | 'registry' | 'newClient' | 'limitUnused'> {
   const registrations = createRegistrations(registration, stores, clock, random, emit)
-  const { documentClients, clientKeys } = createOutbound(configuration, registrations, emit)
+  const ids = createSelfDescribingIds(secrets, issuer, random)
   const registry = createClientRegistry({
     configured: clients,
     store: stores.clients,
+    ids,
     inForce: registrations.inForce,
-    documents: documentClients,
+    tell: (clientId) => revocations.revoke('client-record', clientId, 'a change'),
     emit,
+    clock,
     monotonic,
   })
   revocations.onLearn(({ kind, id }) => {
-    if (kind === 'client') registry.forget(id)
+    if (kind === 'client' || kind === 'client-record') registry.forget(id)
   })
-  const authenticateClient = createClientAuthentication({
-    registry,
-    keys: clientKeys,
-    replays: stores.replays,
-    issuer,
-    clock,
-    emit,
-  })
-  return { registrations, registry, hasDocumentClients: documentClients !== undefined, authenticateClient }
+  const limitUnused = createUnusedLimit(stores.counters, clock)
+  const newClient = createNewClients({ store: stores.clients, ids, limitUnused, random })
+  return { registrations, registry, newClient, limitUnused }
 }
