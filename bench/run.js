@@ -19,9 +19,12 @@ import { markdown, writePicture } from './harness/report.js'
 const PARTS = {
   guard: async () => (await import('./parts/guard.js')).guard,
   miss: async () => (await import('./parts/miss.js')).miss,
+  flood: async () => (await import('./parts/flood.js')).flood,
   token: async () => (await import('./parts/token.js')).token,
   registrations: async () => (await import('./parts/registrations.js')).registrations,
   redis: async () => (await import('./parts/redis.js')).redis,
+  growth: async () => (await import('./parts/growth.js')).growth,
+  start: async () => (await import('./parts/start.js')).start,
 }
 
 const { values } = parseArgs({

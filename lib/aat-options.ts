@@ -1,4 +1,10 @@
 import { type ClientOptions, clientOptions, secretOf } from './client-options.ts'
+import {
+  type ClientMetadataDocumentOptions,
+  clientMetadataDocumentsOption,
+  type OutboundOptions,
+  outboundShape,
+} from './document-options.ts'
 import { type DpopOptions, dpopShape } from './dpop-options.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
@@ -56,6 +62,10 @@ export interface AatOptions {
   dpop?: DpopOptions | undefined
   /** The certificate of the client's TLS connection, for tokens that are bound to it (RFC 8705); synchronous. */
   clientCertificate?: ClientCertificate | undefined
+  /** Clients whose client_id is the https URL of their metadata (default false). */
+  clientMetadataDocuments?: boolean | ClientMetadataDocumentOptions | undefined
+  /** How documents of clients are fetched. */
+  outbound?: OutboundOptions | undefined
   /** Seconds that an authorization code lives (default 60, 1 to 600). */
   codeLifetime?: number | undefined
   /** Seconds that a user has for signing in and deciding (default 600). */
@@ -160,6 +170,8 @@ export const aatOptionsShape = {
   idpSessions: idpSessionsShape,
   dpop: dpopShape,
   clientCertificate: optional(callback<ClientCertificate>()),
+  clientMetadataDocuments: clientMetadataDocumentsOption,
+  outbound: outboundShape,
   codeLifetime: optional(seconds(1, 600), 60),
   authorizationLifetime: optional(seconds(30, 3600), 600),
   consentLifetime: optional(seconds(0, LONGEST), 90 * DAY),

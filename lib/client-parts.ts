@@ -1,35 +1,39 @@
+import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
-import { createNewClients } from './clients/new-client.ts'
 import { createRegistrations } from './clients/registrations.ts'
-import { createSelfDescribingIds } from './clients/self-describing-id.ts'
-import { createUnusedLimit } from './clients/unused-records.ts'
 import type { Configuration } from './configuration.ts'
 import type { AatParts } from './http/aat.ts'
+import { createOutbound } from './outbound.ts'
 import type { Emit } from './protocol/events.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
 
-/** Who clients are: those of the configuration, those that registered, and how they do. */
+/** Who clients are: those of the configuration, those that registered, and those that their documents tell of. */
 export function createClientParts(
-  { clients, registration, stores, secrets, issuer, clock, monotonic, random }: Configuration,
+  configuration: Configuration,
   revocations: RevocationLog,
   emit: Emit,
-): Pick<AatParts, 'registrations' | 'registry' | 'newClient' | 'limitUnused'> {
+): Pick<AatParts, 'registrations' | 'registry' | 'hasDocumentClients' | 'authenticateClient'> {
+  const { clients, registration, stores, issuer, clock, monotonic, random } = configuration
   const registrations = createRegistrations(registration, stores, clock, random, emit)
-  const ids = createSelfDescribingIds(secrets, issuer, random)
+  const { documentClients, clientKeys } = createOutbound(configuration, registrations, emit)
   const registry = createClientRegistry({
     configured: clients,
     store: stores.clients,
-    ids,
     inForce: registrations.inForce,
-    tell: (clientId) => revocations.revoke('client-record', clientId, 'a change'),
+    documents: documentClients,
     emit,
-    clock,
     monotonic,
   })
   revocations.onLearn(({ kind, id }) => {
-    if (kind === 'client' || kind === 'client-record') registry.forget(id)
+    if (kind === 'client') registry.forget(id)
   })
-  const limitUnused = createUnusedLimit(stores.counters, clock)
-  const newClient = createNewClients({ store: stores.clients, ids, limitUnused, random })
-  return { registrations, registry, newClient, limitUnused }
+  const authenticateClient = createClientAuthentication({
+    registry,
+    keys: clientKeys,
+    replays: stores.replays,
+    issuer,
+    clock,
+    emit,
+  })
+  return { registrations, registry, hasDocumentClients: documentClients !== undefined, authenticateClient }
 }

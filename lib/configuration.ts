@@ -1,10 +1,12 @@
-import { aatOptionsShape, type CheckedOptions, type ProductionDanger } from './aat-options.ts'
+import { aatOptionsShape, type CheckedOptions } from './aat-options.ts'
 import { clientOf } from './client-options.ts'
+import { MAX_DOCUMENT_URL } from './clients/document-clients.ts'
 import type { RegistrationRules } from './clients/registrations.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { DpopRules, EndpointName } from './http/aat.ts'
 import { certificateReader, type ReadCertificate } from './http/client-certificate.ts'
 import { type RingTimes, violatedInequalities } from './keys/schedule.ts'
+import { checkProduction } from './production-dangers.ts'
 import { type DerivedKeys, deriveKeys } from './protocol/derived-keys.ts'
 import { type Sha256, sha256 } from './protocol/digest.ts'
 import { jsonSize } from './protocol/encoding.ts'
@@ -17,7 +19,7 @@ import type { Clock, Every } from './protocol/time.ts'
 import { type RefreshSettings, refreshPolicies, settingsOf } from './refresh-policy.ts'
 import { registrationRulesOf } from './registration-options.ts'
 import { memoryStores } from './stores/memory/memory-stores.ts'
-import { type Client, MAX_CLIENT_ID, type RefreshPolicyOf, type Stores } from './stores/ports.ts'
+import type { Client, RefreshPolicyOf, Stores } from './stores/ports.ts'
 import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
 import { dpopNonces } from './tokens/dpop-nonce.ts'
 import { longestTokenLength } from './tokens/mint.ts'
@@ -37,6 +39,8 @@ export interface Configuration {
   readonly idpSessions: CheckedOptions['idpSessions']
   readonly dpop: DpopRules
   readonly readCertificate: ReadCertificate | undefined
+  readonly clientMetadataDocuments: CheckedOptions['clientMetadataDocuments']
+  readonly outbound: CheckedOptions['outbound']
   readonly refreshGrace: number
   readonly codeLifetime: number
   readonly authorizationLifetime: number
@@ -102,9 +106,13 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
       refreshSettings,
       privateUseSchemes: options.privateUseSchemes,
       keepsForPublicClients: refreshTokens.dangerouslyKeepForPublicClients,
+      outboundPorts: options.outbound.ports,
     },
     report,
   )
+  const documentPolicy = options.clientMetadataDocuments?.policy
+  if (documentPolicy !== undefined && !registration.policies.has(documentPolicy))
+    report('clientMetadataDocuments.policy is not one of registration.policies')
 
   const { alg, rsaBits, ...times } = keys
   const ringTimes: RingTimes = {
@@ -113,7 +121,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     longestToken: Math.max(...[...resources.all.values()].map((resource) => resource.accessTokenLifetime)),
   }
   violatedInequalities(ringTimes).forEach(report)
-  const registeredId = 'x'.repeat(MAX_CLIENT_ID)
+  const registeredId = 'x'.repeat(documentPolicy === undefined ? 26 : MAX_DOCUMENT_URL)
   const longestClientId = [registeredId, ...clients.map(({ id }) => id)].reduce((a, b) =>
     jsonSize(b) > jsonSize(a) ? b : a,
   )
@@ -150,6 +158,8 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     idpSessions: options.idpSessions,
     dpop: { ...options.dpop, nonces: options.dpop.nonces === 'required' ? dpopNonces(derived) : undefined },
     readCertificate: options.clientCertificate && certificateReader(options.clientCertificate),
+    clientMetadataDocuments: options.clientMetadataDocuments,
+    outbound: options.outbound,
     refreshGrace: refreshTokens.grace,
     codeLifetime: options.codeLifetime,
     authorizationLifetime: options.authorizationLifetime,
@@ -219,29 +229,4 @@ function fingerprintOf(options: CheckedOptions): Sha256 {
       dpop,
     ]),
   )
-}
-
-function checkProduction(options: CheckedOptions, report: (problem: string) => void): void {
-  if (process.env.NODE_ENV !== 'production') return
-  const dangers: [ProductionDanger, boolean, string][] = [
-    [
-      'memory-stores',
-      options.stores === undefined || options.stores.kind === 'memory',
-      'stores are in memory: tokens and keys are lost at each restart and not shared between instances',
-    ],
-    [
-      'generated-secret',
-      !options.secrets.some((secret) => secret !== undefined),
-      'secrets is empty: refresh tokens and keys would not survive a restart; set a random secret of at least 32 characters',
-    ],
-    [
-      'http-issuer',
-      options.issuer.startsWith('http:'),
-      'issuer is http: tokens would cross the network in the clear; use https',
-    ],
-  ]
-  for (const [danger, present, what] of dangers) {
-    if (present && !options.allowInProduction.includes(danger))
-      report(`${what} (or allow it by name: allowInProduction: ['${danger}'])`)
-  }
 }

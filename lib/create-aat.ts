@@ -5,7 +5,6 @@ import { createIdpSessions } from './authorization/idp-sessions.ts'
 import { createPendingRequests } from './authorization/pending-requests.ts'
 import { startBackground } from './background.ts'
 import { createClientParts } from './client-parts.ts'
-import { createClientAuthentication } from './clients/client-authentication.ts'
 import { readConfiguration } from './configuration.ts'
 import type { GrantTypeOptions } from './grants/grant-type.ts'
 import { grantTypesOf } from './grants/grant-types.ts'
@@ -63,7 +62,7 @@ export function createAat(options: AatOptions): Aat {
   })
   const endGrant = createEndGrant(stores.grants, revocations)
   const clients = createClientParts(configuration, revocations, emit)
-  const { registry, registrations } = clients
+  const { registry } = clients
   const health = createHealth({
     stores,
     keyRing,
@@ -136,7 +135,7 @@ export function createAat(options: AatOptions): Aat {
       status: keyRing.status,
     }),
     ...operations,
-    initialAccessTokens: registrations.initialAccessTokens.operations,
+    initialAccessTokens: clients.registrations.initialAccessTokens.operations,
     idpSessions: Object.freeze({
       update: idpSessions.update,
       end: (target: Parameters<Aat['idpSessions']['end']>[0]) => idpSessions.end(target),
@@ -158,13 +157,6 @@ export function createAat(options: AatOptions): Aat {
     endGrant,
     denyList,
     ...clients,
-    authenticateClient: createClientAuthentication({
-      registry,
-      replays: stores.replays,
-      issuer,
-      clock,
-      emit,
-    }),
     authorizationRules: {
       findClient: registry.find,
       resources,
@@ -184,11 +176,10 @@ export function createAat(options: AatOptions): Aat {
       clock,
       emit,
       codeLifetime: configuration.codeLifetime,
+      refreshLifetimeOf: (client) =>
+        client.grantTypes.includes('refresh_token') ? refreshPolicyOf(client).lifetime : undefined,
       keepClient: registry.keep,
-      async refreshLifetimeOf(clientId) {
-        const client = await registry.find(clientId)
-        return client?.grantTypes.includes('refresh_token') ? refreshPolicyOf(client).lifetime : undefined
-      },
+      findClient: registry.find,
       consentLifetime: configuration.consentLifetime,
       idpSessions,
     }),

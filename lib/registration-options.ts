@@ -110,6 +110,7 @@ interface ServerSettings {
   readonly refreshSettings: RefreshSettings
   readonly privateUseSchemes: readonly string[]
   readonly keepsForPublicClients: boolean
+  readonly outboundPorts: readonly number[]
 }
 
 /** The rules that the options come to; reports what does not fit together. */
@@ -136,7 +137,13 @@ function policyFrom(
   name: string,
   given: CheckedPolicy,
   knownScopes: readonly string[],
-  { resources, refreshSettings: settings, privateUseSchemes, keepsForPublicClients }: ServerSettings,
+  {
+    resources,
+    refreshSettings: settings,
+    privateUseSchemes,
+    keepsForPublicClients,
+    outboundPorts,
+  }: ServerSettings,
 ): RegistrationPolicy {
   const issuances = given.refreshTokens?.issuance ?? [settings.issuance]
   const lifetime = given.refreshTokens?.lifetime ?? settings.lifetime
@@ -155,6 +162,7 @@ function policyFrom(
     issuances,
     mustUseIdpSessionExpiry,
     keepsForPublicClients,
+    outboundPorts,
     clientLifetime: given.clientLifetime,
     clientSecretLifetime: given.clientSecretLifetime,
     longestRefreshToken: lifetime,

@@ -1,9 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { createClientRegistry } from '../../lib/clients/client-registry.ts'
-import { createSelfDescribingIds } from '../../lib/clients/self-describing-id.ts'
 import type { Stores } from '../../lib/index.ts'
-import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
-import { systemRandom } from '../../lib/protocol/random.ts'
 import type { Client } from '../../lib/stores/ports.ts'
 import {
   closeAll,
@@ -71,9 +68,8 @@ describe('a registered client’s record', () => {
     const client = await register(world)
     expect((await getToken(world, client)).status).toBe(200)
     expect(calls.filter(({ store }) => store === 'clients').map(({ verb }) => verb)).toEqual([
-      'read',
-      // Behind the answer: it is used now.
       'create',
+      'read',
     ])
     calls.length = 0
     const { reads } = world.line
@@ -181,11 +177,9 @@ describe('the registry itself', () => {
     const reads: string[] = []
     const registry = createClientRegistry({
       configured: [],
+      documents: undefined,
       inForce: (client) => client,
       emit: () => true,
-      ids: createSelfDescribingIds([deriveKeys('x'.repeat(32))], 'https://issuer.example', systemRandom),
-      tell: async () => undefined,
-      clock: manualClock(),
       monotonic: manualClock(0),
       store: {
         async read(id: string) {

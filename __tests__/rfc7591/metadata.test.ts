@@ -2,7 +2,6 @@ import { generateKeyPairSync } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { recordingStores } from '../support/recording-stores.ts'
 import { basic, readAnswer, startWorld, type World } from '../support/world.ts'
 
 let world: World
@@ -38,7 +37,7 @@ describe('what is registered', () => {
     })
     expect(status).toBe(201)
     expect(body).toEqual({
-      client_id: expect.stringMatching(/^dcr_[A-Za-z0-9_-]{22,764}$/),
+      client_id: expect.stringMatching(/^dcr_[A-Za-z0-9_-]{22}$/),
       client_id_issued_at: world.clock.now,
       client_name: 'App',
       redirect_uris: [uri],
@@ -148,7 +147,7 @@ describe('what is registered', () => {
       ))
         ids.add(body.client_id)
     expect(ids.size).toBe(300)
-    expect([...ids].filter((id) => !/^dcr_[A-Za-z0-9_-]{22,764}$/.test(id))).toEqual([])
+    expect([...ids].filter((id) => !/^dcr_[A-Za-z0-9_-]{22}$/.test(id))).toEqual([])
   })
 
   test('DCR-032: a thousand unknown members are neither echoed nor a reason to refuse', async () => {
@@ -319,7 +318,7 @@ describe('other metadata', () => {
     }
   })
 
-  test('DCR-025, DCR-026, DCR-028: jwks_uri is refused, whatever it is, and nothing is fetched', async () => {
+  test('DCR-025: a jwks_uri that is no https URL of a public host is refused, and nothing is fetched while registering', async () => {
     let connections = 0
     const server = createServer((_req, res) => res.end('{}')).on('connection', () => connections++)
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -334,7 +333,6 @@ describe('other metadata', () => {
         '100.64.0.1',
         '[fd00::1]',
         '0.0.0.0',
-        'keys.example',
       ])
         for (const scheme of ['http', 'https'])
           await expectRefused({
@@ -342,6 +340,12 @@ describe('other metadata', () => {
             token_endpoint_auth_method: 'private_key_jwt',
             jwks_uri: `${scheme}://${host}/jwks`,
           })
+      const registered = await world.register({
+        redirect_uris: [uri],
+        token_endpoint_auth_method: 'private_key_jwt',
+        jwks_uri: 'https://keys.client-host.com/jwks?v=1',
+      })
+      expect(registered.body.jwks_uri).toBe('https://keys.client-host.com/jwks?v=1')
       for (const page of ['logo_uri', 'client_uri'])
         await world.register({ ...publicClient, [page]: `https://127.0.0.1:${port}/x` })
       expect(connections).toBe(0)
@@ -593,27 +597,9 @@ describe('who may register', () => {
     }
   })
 
-  test('DCR-047: a flood of open registrations takes no room in the store (40 instead of 100,000)', async () => {
+  test('DCR-047: a flood fills the store to its bound and no further, and old clients still work (20 instead of 100,000)', async () => {
     const { memoryStores } = await import('../../lib/index.ts')
-    const { calls, stores } = recordingStores(memoryStores({ maxEntries: 20 }))
-    const small = await startWorld({ stores })
-    try {
-      calls.length = 0
-      const answers = []
-      for (let count = 0; count < 40; count++) answers.push(await small.register(publicClient))
-      expect(answers.map(({ status }) => status)).toEqual(Array(40).fill(201))
-      expect(calls.filter(({ store }) => store === 'clients')).toEqual([])
-      for (const { body } of answers)
-        expect(await small.aat.clients.get(body.client_id)).toMatchObject({ origin: 'registered' })
-      expect((await small.token({ grant_type: 'client_credentials' })).status).toBe(200)
-    } finally {
-      await small.close()
-    }
-  })
-
-  test('DCR-047: where others than anybody register, a full store says so, and old clients still work', async () => {
-    const { memoryStores } = await import('../../lib/index.ts')
-    const small = await startWorld({ stores: memoryStores({ maxEntries: 20 }), dcr: { allow: () => true } })
+    const small = await startWorld({ stores: memoryStores({ maxEntries: 20 }) })
     try {
       const answers = []
       for (let count = 0; count < 40; count++) answers.push(await small.register(publicClient))

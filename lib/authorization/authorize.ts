@@ -1,8 +1,9 @@
 import type { Emit } from '../protocol/events.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
-import type { Grant, PendingRequest, Stores } from '../stores/ports.ts'
+import type { Client, Grant, PendingRequest, Stores } from '../stores/ports.ts'
 import type { AuthorizationCodes } from '../tokens/authorization-code.ts'
 import type { IdpSessions } from './idp-sessions.ts'
+import { consentNameOf } from './remembered-consent.ts'
 import type { SignedInUser } from './user.ts'
 
 export interface AuthorizeOptions {
@@ -12,10 +13,11 @@ export interface AuthorizeOptions {
   readonly emit: Emit
   /** Seconds. */
   readonly codeLifetime: number
-  /** A user agreed to this client: it has to be kept. @throws OAuthError where it was deleted meanwhile */
-  readonly keepClient: (clientId: string) => Promise<void>
   /** Seconds that refresh tokens of a client live; `undefined` where it gets none. */
-  readonly refreshLifetimeOf: (clientId: string) => Promise<number | undefined>
+  readonly refreshLifetimeOf: (client: Client) => number | undefined
+  /** A user agreed to this client: it has to be kept. */
+  readonly keepClient: (clientId: string) => Promise<void>
+  readonly findClient: (clientId: string) => Promise<Client | undefined>
   /** Seconds for which a consent is remembered; 0 to ask each time. */
   readonly consentLifetime: number
   readonly idpSessions: IdpSessions
@@ -31,8 +33,9 @@ export function createAuthorize({
   clock,
   emit,
   codeLifetime,
-  keepClient,
   refreshLifetimeOf,
+  keepClient,
+  findClient,
   consentLifetime,
   idpSessions,
 }: AuthorizeOptions) {
@@ -61,12 +64,13 @@ export function createAuthorize({
       }),
     }
     await keepClient(grant.clientId)
-    const refreshLifetime = await refreshLifetimeOf(grant.clientId)
-    if (by === 'user' && consentLifetime > 0) {
+    const client = await findClient(grant.clientId)
+    const refreshLifetime = client && refreshLifetimeOf(client)
+    if (by === 'user' && consentLifetime > 0 && client !== undefined) {
       await stores.consents.remember(
         user.subject,
         request.clientId,
-        new Map(request.resources.map((resource) => [resource, new Set(scope)])),
+        new Map(request.resources.map((resource) => [consentNameOf(client, resource), new Set(scope)])),
         now + consentLifetime,
       )
     }

@@ -2,6 +2,7 @@ import { isLoopbackUri } from '../protocol/redirect-uri.ts'
 import { coversScope } from '../protocol/scope.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { Client, Consent, PendingRequest } from '../stores/ports.ts'
+import { consentNameOf } from './remembered-consent.ts'
 import type { SignedInUser } from './user.ts'
 
 export type NextStep =
@@ -37,7 +38,7 @@ export function nextStep(
   if (!isIdentified(client, request.redirectUri)) return { step: 'consent' }
   if (client.firstParty) return { step: 'code', by: 'first-party' }
   const isCovered = request.resources.every((resource) =>
-    coversScope(consent?.get(resource) ?? [], request.scope),
+    coversScope(consent?.get(consentNameOf(client, resource)) ?? [], request.scope),
   )
   return isCovered ? { step: 'code', by: 'remembered' } : { step: 'consent' }
 }

@@ -1,8 +1,17 @@
-import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, jwtVerify } from 'jose'
+import {
+  createLocalJWKSet,
+  decodeJwt,
+  errors,
+  type JSONWebKeySet,
+  type JWTVerifyOptions,
+  type JWTVerifyResult,
+  jwtVerify,
+} from 'jose'
 import { sha256 } from '../protocol/digest.ts'
 import { hasControlCharacter } from '../protocol/encoding.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { Client, ReplayStore } from '../stores/ports.ts'
+import type { ClientJwks, ClientKeys } from './client-keys.ts'
 
 /** Algorithms that an assertion may be signed with; asymmetric only. */
 export const assertionAlgorithms = ['ES256', 'ES384', 'ES512', 'RS256', 'PS256', 'EdDSA', 'Ed25519'] as const
@@ -14,6 +23,13 @@ const MAX_ASSERTION_LENGTH = 8192
 const TOLERANCE = 30
 /** How far the store's clock may be ahead of this one, in seconds: it must not forget a `jti` that is still taken here. */
 const STORE_AHEAD = 30
+
+export interface AssertionParts {
+  readonly keys: ClientKeys
+  readonly issuer: string
+  readonly clock: Clock
+  readonly replays: ReplayStore
+}
 
 /** The client that an assertion says it is from (its `sub`), before anything is verified. */
 export function claimedClientId(assertion: string): string | undefined {
@@ -30,37 +46,27 @@ export function claimedClientId(assertion: string): string | undefined {
  * Verifies a `private_key_jwt` assertion (RFC 7523 §3, narrowed by rfc7523bis: the one audience is the issuer) and claims
  * its `jti`, so that of any number of uses one succeeds.
  * @returns `undefined` where it is good, or the private reason why not
- * @throws StoreUnavailable where the replay record could not be written
+ * @throws StoreUnavailable where the replay record could not be written, OAuthError 503 where the keys cannot be had
  */
 export async function problemOfAssertion(
   assertion: string,
   client: Client,
-  issuer: string,
-  clock: Clock,
-  replays: ReplayStore,
+  { keys, issuer, clock, replays }: AssertionParts,
 ): Promise<string | undefined> {
-  if (client.jwks === undefined) return 'the client has no keys'
   const now = clock()
-  let claims: Record<string, unknown>
-  let type: string | undefined
-  try {
-    const verified = await jwtVerify(assertion, createLocalJWKSet(client.jwks as unknown as JSONWebKeySet), {
-      algorithms: client.assertionAlg === undefined ? [...assertionAlgorithms] : [client.assertionAlg],
-      issuer: client.id,
-      subject: client.id,
-      requiredClaims: ['aud', 'exp', 'jti'],
-      currentDate: new Date(now * 1000),
-      clockTolerance: TOLERANCE,
-    })
-    claims = verified.payload
-    type = verified.protectedHeader.typ
-  } catch (error) {
-    if (error instanceof errors.JOSEError) return error.code
-    return 'malformed'
-  }
+  const verified = await verifyByKeys(assertion, client, keys, {
+    algorithms: client.assertionAlg === undefined ? [...assertionAlgorithms] : [client.assertionAlg],
+    issuer: client.id,
+    subject: client.id,
+    requiredClaims: ['aud', 'exp', 'jti'],
+    currentDate: new Date(now * 1000),
+    clockTolerance: TOLERANCE,
+  })
+  if (typeof verified === 'string') return verified
+  const type = verified.protectedHeader.typ
   // Another kind of JWT, an access token above all, is never an assertion (RFC 8725 §3.11).
   if (type !== undefined && !['jwt', 'client-authentication+jwt'].includes(type.toLowerCase())) return 'typ'
-  const { aud, exp, iat, jti } = claims
+  const { aud, exp, iat, jti } = verified.payload
   if (aud !== issuer && !(Array.isArray(aud) && aud.length === 1 && aud[0] === issuer))
     return 'aud is not the issuer'
   if (typeof exp !== 'number' || !Number.isFinite(exp) || exp - now > MAX_ASSERTION_LIFETIME + TOLERANCE)
@@ -71,5 +77,41 @@ export async function problemOfAssertion(
     sha256(JSON.stringify([client.id, jti])),
     Math.ceil(exp) + TOLERANCE + STORE_AHEAD,
   )
-  return claim === 'seen' ? 'jti was used before' : undefined
+  if (claim === 'seen') return 'jti was used before'
+  // Where the store cannot take them now, the next assertion is soon enough.
+  await keys.keep(client).catch(() => undefined)
+  return undefined
+}
+
+/** What newer keys may mend: the client may have changed them a moment ago. */
+const keyErrors: readonly string[] = [
+  errors.JWKSNoMatchingKey.code,
+  errors.JWSSignatureVerificationFailed.code,
+]
+
+/** By the keys that are known, and where none of them fits by newer ones. @returns the result, or the private reason */
+async function verifyByKeys(
+  assertion: string,
+  client: Client,
+  keys: ClientKeys,
+  options: JWTVerifyOptions,
+): Promise<JWTVerifyResult | string> {
+  const known = await keys.of(client)
+  if (known === undefined) return 'the client has no keys'
+  const first = await verify(assertion, known, options)
+  if (typeof first !== 'string' || !keyErrors.includes(first)) return first
+  const newer = await keys.renewed(client)
+  return newer === undefined ? first : verify(assertion, newer, options)
+}
+
+async function verify(
+  assertion: string,
+  jwks: ClientJwks,
+  options: JWTVerifyOptions,
+): Promise<JWTVerifyResult | string> {
+  try {
+    return await jwtVerify(assertion, createLocalJWKSet(jwks as unknown as JSONWebKeySet), options)
+  } catch (error) {
+    return error instanceof errors.JOSEError ? error.code : 'malformed'
+  }
 }

@@ -2,19 +2,22 @@ import { sameHash, sha256 } from '../protocol/digest.ts'
 import type { Emit } from '../protocol/events.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Clock } from '../protocol/time.ts'
-import { type Client, type ClientSecret, MAX_CLIENT_ID, type ReplayStore } from '../stores/ports.ts'
+import type { Client, ClientSecret, ReplayStore } from '../stores/ports.ts'
 import { claimedClientId, problemOfAssertion } from './client-assertion.ts'
 import { type ClientParameters, type PresentedCredentials, readCredentials } from './client-credentials.ts'
+import type { ClientKeys } from './client-keys.ts'
 import type { ClientRegistry } from './client-registry.ts'
 
 export interface ClientAuthenticationOptions {
-  readonly registry: ClientRegistry
+  readonly registry: Pick<ClientRegistry, 'find'>
+  readonly keys: ClientKeys
   readonly replays: ReplayStore
   readonly issuer: string
   readonly clock: Clock
   readonly emit: Emit
 }
 
+const MAX_CLIENT_ID = 512
 /** What unknown clients' secrets are compared with, so that they cost what known clients' do. */
 const nobody: ClientSecret = { hash: sha256('no client has this secret') }
 
@@ -24,6 +27,7 @@ const nobody: ClientSecret = { hash: sha256('no client has this secret') }
  */
 export function createClientAuthentication({
   registry,
+  keys,
   replays,
   issuer,
   clock,
@@ -50,7 +54,7 @@ export function createClientAuthentication({
     if (client.authenticationMethod !== presented.method)
       return `registered for ${client.authenticationMethod}, came with ${presented.method}`
     return presented.method === 'private_key_jwt'
-      ? problemOfAssertion(presented.assertion, client, issuer, clock, replays)
+      ? problemOfAssertion(presented.assertion, client, { keys, issuer, clock, replays })
       : undefined
   }
 

@@ -2,6 +2,8 @@ import { isObject } from '../protocol/encoding.ts'
 import { readPublicJwk } from '../protocol/public-jwk.ts'
 
 const MAX_KEYS = 10
+/** The most in a set that a client publishes. */
+const MAX_PUBLISHED_KEYS = 100
 
 /**
  * Judges the keys of a client (RFC 7517).
@@ -16,4 +18,10 @@ export function problemOfClientJwks(jwks: unknown): string | undefined {
     if ('problem' in read) return `key ${index} ${read.problem}`
   }
   return undefined
+}
+
+/** Of a JWK Set that is published for more than this purpose: the keys that can verify assertions. */
+export function usableKeysOf({ keys }: Record<string, unknown>): Record<string, unknown>[] {
+  if (!Array.isArray(keys) || keys.length > MAX_PUBLISHED_KEYS) return []
+  return keys.filter((jwk) => !('problem' in readPublicJwk(jwk)))
 }

@@ -1,5 +1,6 @@
 import { isObject } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
+import { readOutboundUrl } from '../protocol/outbound-url.ts'
 import { parseScope } from '../protocol/scope.ts'
 import type { Client, ClientAuthenticationMethod } from '../stores/ports.ts'
 import { assertionAlgorithms } from './client-assertion.ts'
@@ -38,7 +39,7 @@ export function readClientMetadata(
   if (method === 'none' && grantTypes.includes('client_credentials')) {
     throw refusal('grant type client_credentials needs a client that authenticates (RFC 6749 section 4.4)')
   }
-  const keys = readKeys(metadata, method)
+  const keys = readKeys(metadata, method, policy)
   const scope = readScope(metadata.scope, policy)
   const contacts = readContacts(metadata.contacts)
   const wishes = readTokenWishes(metadata, policy)
@@ -89,6 +90,7 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     token_endpoint_auth_method: client.authenticationMethod,
     token_endpoint_auth_signing_alg: client.assertionAlg,
     jwks: client.jwks,
+    jwks_uri: client.jwksUri,
     ...tokenWishesOf(client),
     dpop_bound_access_tokens: client.dpopBoundAccessTokens,
     tls_client_certificate_bound_access_tokens: client.tlsClientCertificateBoundAccessTokens,
@@ -129,11 +131,15 @@ function readResponseTypes(value: unknown, grantTypes: readonly string[]): void 
 function readKeys(
   metadata: Record<string, unknown>,
   method: ClientAuthenticationMethod,
-): Pick<Client, 'jwks' | 'assertionAlg'> {
+  { outboundPorts }: RegistrationPolicy,
+): Pick<Client, 'jwks' | 'jwksUri' | 'assertionAlg'> {
   const { jwks, jwks_uri: jwksUri, token_endpoint_auth_signing_alg: alg } = metadata
   if (jwks !== undefined && jwksUri !== undefined)
     throw refusal('jwks and jwks_uri must not both be present (RFC 7591 section 2)')
-  if (jwksUri !== undefined) throw refusal('jwks_uri is not supported: register the keys themselves in jwks')
+  if (jwksUri !== undefined) {
+    const read = readOutboundUrl(jwksUri, outboundPorts)
+    if ('problem' in read) throw refusal(`jwks_uri ${read.problem}`)
+  }
   if (alg !== undefined && !assertionAlgorithms.includes(alg as (typeof assertionAlgorithms)[number])) {
     throw refusal(`token_endpoint_auth_signing_alg must be one of ${assertionAlgorithms.join(', ')}`)
   }
@@ -142,9 +148,10 @@ function readKeys(
     if (problem !== undefined) throw refusal(`jwks ${problem}`)
   }
   if (method !== 'private_key_jwt') return {}
-  if (jwks === undefined) throw refusal('private_key_jwt needs jwks')
+  if (jwks === undefined && jwksUri === undefined) throw refusal('private_key_jwt needs jwks or jwks_uri')
   return {
-    jwks: jwks as NonNullable<Client['jwks']>,
+    ...(jwks !== undefined && { jwks: jwks as NonNullable<Client['jwks']> }),
+    ...(jwksUri !== undefined && { jwksUri: jwksUri as string }),
     ...(alg !== undefined && { assertionAlg: alg as string }),
   }
 }

@@ -14,6 +14,8 @@ export interface RegistrationPolicy {
   /** Where redirect URIs may lead: see `isAllowedRedirect`; absent: anywhere. */
   readonly redirectHosts: readonly string[] | undefined
   readonly privateUseSchemes: readonly string[]
+  /** Ports that a `jwks_uri` may have beside 443. */
+  readonly outboundPorts: readonly number[]
   /** Seconds: the longest that access tokens may live, whatever the resource; absent: as long as the resource says. */
   readonly accessTokenLifetime: number | undefined
   /** Seconds: the longest of any resource. */

@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express'
 import type { ReturnAddress } from '../authorization/authorization-request.ts'
+import { hasConsented } from '../authorization/remembered-consent.ts'
 import { readUser, type SignedInUser } from '../authorization/user.ts'
 import type { AatParts } from '../http/aat.ts'
 import { redirect } from '../http/headers.ts'
@@ -83,7 +84,7 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
       return redirect(res, url)
     const { user } = await currentUser(req, address.client).catch(() => ({ user: undefined }))
     const consent = user && (await stores.consents.read(user.subject, address.client.id))
-    if (consent !== undefined) return redirect(res, url)
+    if (hasConsented(address.client, consent)) return redirect(res, url)
     await showError(req, res, {
       status: error.status === 503 ? 503 : 400,
       code: error.code,
@@ -147,15 +148,17 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
     user: SignedInUser,
     handle: string,
   ): ConsentView {
+    const publisher = client.origin === 'document' ? new URL(client.id).host : undefined
     const asked = request.resources.flatMap((identifier) => resources.all.get(identifier) ?? [])
     return {
       client: {
         id: client.id,
-        name: client.name ?? client.id,
+        name: client.name ?? publisher ?? client.id,
         uri: client.uri,
         policyUri: client.policyUri,
         tosUri: client.tosUri,
         isVouchedFor: client.origin === 'configuration',
+        publisher,
       },
       redirectUri: request.redirectUri,
       redirectHost: redirectHost(request.redirectUri),

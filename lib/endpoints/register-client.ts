@@ -1,7 +1,11 @@
 import { clientMetadataOf, readClientMetadata } from '../clients/client-metadata.ts'
+import { REGISTERED_ID_PREFIX } from '../clients/client-registry.ts'
 import { clientInForce, endOfSecretOf } from '../clients/registration-policy.ts'
 import type { AatParts } from '../http/aat.ts'
+import { sha256 } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
+import { randomId } from '../protocol/random.ts'
+import type { Client } from '../stores/ports.ts'
 import type { Admission } from './registration-doors.ts'
 
 /**
@@ -17,13 +21,24 @@ export async function registerClient(
   const now = parts.clock()
   const policy = parts.registrations.policy(admission.policy)
   const draft = readClientMetadata(metadata, policy)
+  const secret = draft.authenticationMethod.startsWith('client_secret')
+    ? randomId(parts.random, 32)
+    : undefined
+  const endOfSecret = endOfSecretOf(policy, now)
+  const client: Client = {
+    ...draft,
+    id: REGISTERED_ID_PREFIX + randomId(parts.random),
+    origin: 'registered',
+    secrets:
+      secret === undefined
+        ? []
+        : [{ hash: sha256(secret), ...(endOfSecret !== undefined && { expiresAt: endOfSecret }) }],
+    createdAt: now,
+  }
   // Last, so that what is refused is not counted, and costs the holder of a token nothing.
-  const uncount = await parts.registrations.count({ ...admission, redirectUris: draft.redirectUris })
+  const uncount = await parts.registrations.count({ ...admission, redirectUris: client.redirectUris })
   const giveBack = await takeUse(admission, parts).catch(undoing(uncount))
-  const isOpen = admission.by === 'anyone'
-  const { client, secret } = await parts
-    .newClient(draft, { isOpen, now, secretExpiresAt: endOfSecretOf(policy, now) })
-    .catch(undoing(uncount, giveBack))
+  await keep(client, parts).catch(undoing(uncount, giveBack))
   parts.emit('client.registered', {
     clientId: client.id,
     ...(client.name !== undefined && { clientName: client.name }),
@@ -36,7 +51,7 @@ export async function registerClient(
     ...clientMetadataOf(clientInForce(client, policy)),
     ...(secret !== undefined && {
       client_secret: secret,
-      client_secret_expires_at: Math.floor(client.secrets[0]?.expiresAt ?? 0),
+      client_secret_expires_at: Math.floor(endOfSecret ?? 0),
     }),
   }
 }
@@ -57,4 +72,13 @@ async function takeUse({ initialAccessToken }: Admission, parts: AatParts) {
       challenge: 'Bearer realm="registration", error="invalid_token"',
     })
   return giveBack
+}
+
+async function keep(client: Client, parts: AatParts): Promise<void> {
+  const outcome = await parts.registry.register(client)
+  if (outcome !== 'created')
+    throw new OAuthError('temporarily_unavailable', 'no more clients can be registered at the moment', {
+      cause: `client store: ${outcome}`,
+      retryAfter: 60,
+    })
 }

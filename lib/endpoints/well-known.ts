@@ -57,6 +57,7 @@ function serverMetadataOf({
   resources,
   keyRing,
   readCertificate,
+  hasDocumentClients,
 }: AatParts): Document {
   const endpoint = (name: EndpointName) => (mounted.has(name) ? endpoints[name] : undefined)
   const hasUsers = mounted.has('authorization')
@@ -92,6 +93,7 @@ function serverMetadataOf({
     dpop_signing_alg_values_supported: mounted.has('token') ? proofAlgorithms : undefined,
     code_challenge_methods_supported: hasUsers ? ['S256'] : undefined,
     authorization_response_iss_parameter_supported: hasUsers ? true : undefined,
+    client_id_metadata_document_supported: hasUsers && hasDocumentClients ? true : undefined,
     prompt_values_supported: hasUsers ? ['none', 'login', 'consent', 'select_account'] : undefined,
     protected_resources: [...resources.all.keys()],
   }

@@ -73,9 +73,18 @@ export interface AatEvents {
   /** The app made a token that lets its holder register clients. */
   'initial_access_token.created': { id: string; policy: string; uses: number; expiresAt: NumericDate }
   'initial_access_token.revoked': { id: string }
-  /** A client that its id describes has a record from now on: at its first use, or back after it was forgotten. */
-  'client.stored': { clientId: string }
   'client.deleted': { clientId: string }
+  /** A client's metadata document, or the JWK Set at its `jwks_uri`, was fetched. */
+  'client.document_fetched': { url: string; kind: 'metadata' | 'jwks' }
+  /** What is there, or where it is, is wrong: the client cannot use it until that is mended. */
+  'client.document_refused': { url: string; kind: 'metadata' | 'jwks'; reason: string }
+  /** Its host gave no good answer; `went` says whether an older copy is used meanwhile. */
+  'client.document_unavailable': {
+    url: string
+    kind: 'metadata' | 'jwks'
+    reason: string
+    went: 'unavailable' | 'on'
+  }
   'client.authentication_failed': { clientId: string | undefined; reason: string }
   /** A DPoP proof was refused: a replay, for another address, badly signed. A missing or old nonce is none of these. */
   'dpop_proof.refused': { at: 'token' | 'resource'; clientId: string | undefined; reason: string }

@@ -11,6 +11,8 @@ export interface ConsentView {
     readonly tosUri: string | undefined
     /** Configured by the app itself. A registered client chose its own name: nobody vouches for it. */
     readonly isVouchedFor: boolean
+    /** The host that publishes its metadata document, where its client_id is one: show it, for it is all that is certain. */
+    readonly publisher: string | undefined
   }
   readonly redirectUri: string
   /** The host to show people: `app.example.com`, `this device`, or the app behind a private-use scheme. */
@@ -54,6 +56,14 @@ ${links(view)}`
 
 function notes({ client, isLoopback, redirectHost }: ConsentView): Html {
   if (client.isVouchedFor) return html``
+  const { publisher } = client
+  if (publisher !== undefined) {
+    if (isLoopback)
+      return html`<p class="note" role="note">This app is published by <strong>${publisher}</strong> and runs on ${redirectHost}, where any program could pass for it. Allow it only if you have just started signing in from it.</p>\n`
+    return publisher === redirectHost
+      ? html`<p class="note" role="note">This app is published by <strong>${publisher}</strong>. Allow it only if you know that address.</p>\n`
+      : html`<p class="note" role="note">This app is published by <strong>${publisher}</strong>, but would send you to another place, <strong>${redirectHost}</strong>. Allow it only if you know both.</p>\n`
+  }
   return isLoopback
     ? html`<p class="note" role="note">This app registered itself and runs on ${redirectHost}: its name cannot be checked. Allow it only if you have just started signing in from an app that you trust.</p>\n`
     : html`<p class="note" role="note">This app registered itself: its name cannot be checked. Allow it only if you know <strong>${redirectHost}</strong>.</p>\n`

@@ -1,0 +1,109 @@
+import { isObject } from '../protocol/encoding.ts'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import { readOutboundUrl } from '../protocol/outbound-url.ts'
+import type { Client } from '../stores/ports.ts'
+import { cutMetadata, readDocumentClient } from './document-metadata.ts'
+import { FetchFailure } from './fetch-failure.ts'
+import { isAllowedRedirect } from './redirect-hosts.ts'
+import type { Registrations } from './registrations.ts'
+import type { RemoteDocuments, RemoteDocumentsOptions } from './remote-documents.ts'
+
+/** The longest URL that is a client_id: it stands in tokens and in every record of a grant. */
+export const MAX_DOCUMENT_URL = 512
+
+/** Whom the app trusts. */
+export interface DocumentTrust {
+  /** Hosts whose documents are taken, or all below one like `*.example.com`; absent: any host. */
+  readonly hosts: readonly string[] | undefined
+  /** Name of the registration policy of its clients. */
+  readonly policy: string
+  readonly trust: TrustDocument | undefined
+}
+
+/**
+ * Judges a document that was fetched and is well-formed: false refuses its client, true takes it with the configured policy,
+ * `policy` names another one. Asked each time that the document was fetched.
+ */
+export type TrustDocument = (
+  document: Readonly<Record<string, unknown>>,
+  url: string,
+) => boolean | { readonly policy: string } | Promise<boolean | { readonly policy: string }>
+
+export interface DocumentClientsOptions extends DocumentTrust {
+  readonly issuer: string
+  readonly ports: readonly number[]
+  readonly registrations: Registrations
+  readonly documents: (
+    options: Pick<RemoteDocumentsOptions<Client>, 'kind' | 'cut' | 'read'>,
+  ) => RemoteDocuments<Client>
+}
+
+/** Clients whose id is the URL of their metadata (draft-ietf-oauth-client-id-metadata-document). */
+export function createDocumentClients({
+  issuer,
+  ports,
+  registrations,
+  hosts,
+  policy: policyName,
+  trust,
+  documents: makeDocuments,
+}: DocumentClientsOptions) {
+  const ownHost = new URL(issuer).hostname
+  const documents = makeDocuments({ kind: 'metadata', cut: cutMetadata, read })
+
+  async function read(
+    body: Readonly<Record<string, unknown>>,
+    url: string,
+    fetchedAt: number,
+  ): Promise<Client> {
+    const verdict: unknown = trust === undefined ? true : await trust({ client_id: url, ...body }, url)
+    if (verdict === false) throw new FetchFailure('refused', 'trust refused it')
+    const name = verdict === true ? policyName : isObject(verdict) ? verdict.policy : undefined
+    if (typeof name !== 'string')
+      throw new TypeError('clientMetadataDocuments.trust must return true, false or { policy }')
+    return readDocumentClient(body, url, fetchedAt, registrations.policy(name))
+  }
+
+  /** Is this id the URL of a document that may be fetched? Nothing else ever leads to a connection. */
+  function isDocumentId(id: string): boolean {
+    const url = id.length <= MAX_DOCUMENT_URL ? readOutboundUrl(id, ports) : undefined
+    return (
+      url !== undefined &&
+      !('problem' in url) &&
+      url.path !== '/' &&
+      !/\/?\?$/.test(url.path) &&
+      // The server would wait for itself.
+      url.host !== ownHost &&
+      isAllowedRedirect(id, { redirectHosts: hosts })
+    )
+  }
+
+  async function get(work: () => Promise<Client | undefined>): Promise<Client | undefined> {
+    try {
+      const client = await work()
+      return client && registrations.inForce(client)
+    } catch (error) {
+      if (!(error instanceof FetchFailure)) throw error
+      if (error.kind === 'refused') return undefined
+      throw new OAuthError(
+        'temporarily_unavailable',
+        'the metadata document of the client cannot be had now',
+        {
+          cause: error.message,
+          retryAfter: error.retryAfter ?? 5,
+        },
+      )
+    }
+  }
+
+  return {
+    isDocumentId,
+    /** @throws OAuthError 503 where its host gives no answer, and no copy is left */
+    find: (id: string) => get(() => documents.get(id)),
+    /** Its client by a newer document, where there is one. */
+    renew: (id: string) => get(() => documents.renew(id)),
+    keep: documents.keep,
+  }
+}
+
+export type DocumentClients = ReturnType<typeof createDocumentClients>

@@ -1,0 +1,104 @@
+import { OAuthError } from '../protocol/oauth-error.ts'
+import { judgeRedirectUri } from '../protocol/redirect-uri.ts'
+import type { Client, KeptDocument } from '../stores/ports.ts'
+import { type ClientDraft, readClientMetadata } from './client-metadata.ts'
+import { FetchFailure } from './fetch-failure.ts'
+import { isTextList, MAX_NAME, optionalPage, optionalText, readContacts } from './metadata-members.ts'
+import { isAllowedRedirect, kindOfRedirect } from './redirect-hosts.ts'
+import type { RegistrationPolicy } from './registration-policy.ts'
+
+/** What only describes the client. Where it is malformed the client works without. */
+const descriptions: Record<string, (value: unknown) => unknown> = {
+  client_name: (value) => optionalText('name', value, 'client_name', MAX_NAME),
+  client_uri: (value) => optionalPage('uri', value, 'client_uri'),
+  logo_uri: (value) => optionalPage('uri', value, 'logo_uri'),
+  policy_uri: (value) => optionalPage('uri', value, 'policy_uri'),
+  tos_uri: (value) => optionalPage('uri', value, 'tos_uri'),
+  contacts: readContacts,
+  software_id: (value) => optionalText('name', value, 'software_id', MAX_NAME),
+  software_version: (value) => optionalText('name', value, 'software_version', MAX_NAME),
+}
+
+const used = [
+  ...Object.keys(descriptions),
+  'redirect_uris',
+  'grant_types',
+  'response_types',
+  'token_endpoint_auth_method',
+  'token_endpoint_auth_signing_alg',
+  'jwks',
+  'jwks_uri',
+  'scope',
+  'access_token_lifetime',
+  'refresh_token_lifetime',
+  'refresh_token_issuance',
+  'use_idp_session_expiry',
+]
+
+/**
+ * What is used of a client ID metadata document (draft-ietf-oauth-client-id-metadata-document §4.1), once it is known to be
+ * about its own URL and to hold no secret, which everybody could read.
+ * @throws FetchFailure `refused`
+ */
+export function cutMetadata(body: Record<string, unknown>, url: string): Record<string, unknown> {
+  if (body.client_id !== url) throw new FetchFailure('refused', 'its client_id is not its URL')
+  if (body.client_secret !== undefined || body.client_secret_expires_at !== undefined)
+    throw new FetchFailure('refused', 'it has a client_secret')
+  return Object.fromEntries(used.flatMap((name) => (Object.hasOwn(body, name) ? [[name, body[name]]] : [])))
+}
+
+/**
+ * A document is written for many servers, so what this one cannot use is dropped, not refused: malformed descriptions, other
+ * grant types, redirect URIs of kinds that it does not allow, keys of a client that does not authenticate.
+ * @throws FetchFailure `refused` for what is dangerous, or where too little is left
+ */
+export function readDocumentClient(
+  body: KeptDocument['body'],
+  url: string,
+  fetchedAt: number,
+  policy: RegistrationPolicy,
+): Client {
+  const metadata: Record<string, unknown> = { ...body }
+  for (const [name, read] of Object.entries(descriptions)) {
+    try {
+      read(metadata[name])
+    } catch {
+      delete metadata[name]
+    }
+  }
+  const { jwks, jwks_uri: jwksUri, grant_types: grantTypes, redirect_uris: redirectUris } = metadata
+  const method =
+    metadata.token_endpoint_auth_method ??
+    (jwks === undefined && jwksUri === undefined ? 'none' : 'private_key_jwt')
+  if (method !== 'none' && method !== 'private_key_jwt')
+    throw new FetchFailure('refused', 'its token_endpoint_auth_method is neither none nor private_key_jwt')
+  metadata.token_endpoint_auth_method = method
+  if (method === 'none') {
+    for (const name of ['jwks', 'jwks_uri', 'token_endpoint_auth_signing_alg']) delete metadata[name]
+    if (isTextList(grantTypes, 20))
+      metadata.grant_types = grantTypes.filter((type) => type !== 'client_credentials')
+  }
+  if (isTextList(redirectUris, 100)) {
+    const usable = redirectUris.filter((uri) => isUsableOrDangerous(uri, policy))
+    metadata.redirect_uris = usable
+    metadata.application_type = usable.some((uri) => kindOfRedirect(uri) !== 'https') ? 'native' : 'web'
+  }
+  return { ...draftOf(metadata, policy), id: url, origin: 'document', secrets: [], createdAt: fetchedAt }
+}
+
+function draftOf(metadata: Record<string, unknown>, policy: RegistrationPolicy): ClientDraft {
+  try {
+    return readClientMetadata(metadata, policy)
+  } catch (error) {
+    if (error instanceof OAuthError) throw new FetchFailure('refused', error.message)
+    throw error
+  }
+}
+
+/** False for what is harmless, and not allowed here. What is wrong stays, and is refused with the whole document. */
+function isUsableOrDangerous(uri: string, policy: RegistrationPolicy): boolean {
+  const scheme = /^([a-z][a-z0-9+.-]*):/.exec(uri)?.[1] ?? ''
+  const judged = judgeRedirectUri(uri, { privateUseSchemes: [scheme] })
+  if ('problem' in judged) return true
+  return !('problem' in judgeRedirectUri(uri, policy)) && isAllowedRedirect(uri, policy)
+}

@@ -1,0 +1,205 @@
+import { sha256 } from '../protocol/digest.ts'
+import { jsonSize } from '../protocol/encoding.ts'
+import type { Emit } from '../protocol/events.ts'
+import type { Clock } from '../protocol/time.ts'
+import type { DocumentStore, KeptDocument, ReplayStore } from '../stores/ports.ts'
+import { createBoundedCache } from './bounded-cache.ts'
+import { FetchFailure } from './fetch-failure.ts'
+import type { GuardedFetch } from './guarded-fetch.ts'
+
+/** For how long documents are used, in seconds. */
+export interface DocumentTimes {
+  /** The shortest and the longest without asking again, whatever the headers say. */
+  readonly shortest: number
+  readonly longest: number
+  /** Where the headers say nothing. */
+  readonly unsaid: number
+  /** From its fetch, while its host cannot be reached. */
+  readonly whileAway: number
+}
+
+export interface RemoteDocumentsOptions<T> {
+  readonly kind: 'metadata' | 'jwks'
+  readonly fetchJson: GuardedFetch
+  readonly store: DocumentStore
+  readonly leases: ReplayStore
+  readonly clock: Clock
+  readonly emit: Emit
+  readonly times: DocumentTimes
+  /** What is used of a document. @throws FetchFailure `refused` */
+  readonly cut: (body: Record<string, unknown>, url: string) => Record<string, unknown>
+  /** What a document comes to. @throws FetchFailure `refused` */
+  readonly read: (body: KeptDocument['body'], url: string, fetchedAt: number) => T | Promise<T>
+}
+
+interface Entry<T> {
+  readonly document: KeptDocument
+  readonly value: T
+  /** Somebody relies on it, so the store has it too. */
+  readonly isKept: boolean
+}
+
+/** Seconds after a failure, and between attempts to get something newer. */
+const PAUSE = 15
+const RENEWAL_PAUSE = 30
+/** Seconds in which one instance fetches for all. */
+const LEASE = 10
+const MIB = 1024 * 1024
+
+/**
+ * Documents of strangers by their URLs: fetched once for any number of requests, used as long as their headers say, within
+ * bounds, and for longer while their host is away. What nobody relies on yet takes no room in the store, and cannot displace
+ * here what somebody does.
+ */
+export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
+  const { kind, fetchJson, store, leases, clock, emit, times } = options
+  const kept = createBoundedCache<Entry<T>>({ maxEntries: 10_000, maxWeight: 32 * MIB })
+  const others = createBoundedCache<Entry<T>>({ maxEntries: 1000, maxWeight: 8 * MIB })
+  const failures = createBoundedCache<{ failure: FetchFailure; until: number }>({
+    maxEntries: 10_000,
+    maxWeight: Infinity,
+  })
+  const loading = new Map<string, Promise<T>>()
+
+  const known = (url: string) => kept.get(url) ?? others.get(url)
+  const keyOf = (url: string) => sha256(`${kind} ${url}`)
+  const isFresh = ({ fetchedAt, freshUntil }: KeptDocument, now: number) =>
+    now < freshUntil && now >= fetchedAt - LEASE
+  const isUsable = ({ fetchedAt }: KeptDocument, now: number) => now < fetchedAt + times.whileAway
+
+  function remember(url: string, entry: Entry<T>): T {
+    const [cache, other] = entry.isKept ? [kept, others] : [others, kept]
+    other.delete(url)
+    cache.set(url, entry, jsonSize(entry.document.body))
+    return entry.value
+  }
+
+  const save = (url: string, document: KeptDocument) =>
+    store.save(keyOf(url), document, Math.max(document.freshUntil, document.fetchedAt + times.whileAway))
+
+  /** What is known here or to the store, whichever is newer. */
+  async function newest(url: string): Promise<Entry<T> | undefined> {
+    const here = known(url)
+    const stored = await store.read(keyOf(url)).catch((error: unknown) => {
+      // What was known before the store went away still is.
+      if (here === undefined) throw error
+      return undefined
+    })
+    if (stored === undefined || stored.fetchedAt <= (here?.document.fetchedAt ?? 0)) return here
+    try {
+      const value = await options.read(stored.body, url, stored.fetchedAt)
+      const entry = { document: stored, value, isKept: true }
+      remember(url, entry)
+      return entry
+    } catch (error) {
+      // What was good before is not by the settings of today; what is there by now may be.
+      if (error instanceof FetchFailure) return here
+      throw error
+    }
+  }
+
+  async function fetchAnew(url: string, isKept: boolean): Promise<T> {
+    const { body, freshFor } = await fetchJson(url)
+    const cut = options.cut(body, url)
+    const fetchedAt = clock()
+    const value = await options.read(cut, url, fetchedAt)
+    const fresh = Math.min(times.longest, Math.max(times.shortest, freshFor ?? times.unsaid))
+    const document = { body: cut, fetchedAt, freshUntil: fetchedAt + fresh }
+    failures.delete(url)
+    // Only another instance misses it, and fetches for itself.
+    if (isKept) await save(url, document).catch(() => undefined)
+    emit('client.document_fetched', { url, kind })
+    return remember(url, { document, value, isKept })
+  }
+
+  /** A failure of a moment ago, which stands for the next attempt. */
+  function recentFailure(url: string): FetchFailure | undefined {
+    const past = failures.get(url)
+    return past !== undefined && clock() < past.until ? past.failure : undefined
+  }
+
+  /** @param after only a document that was fetched after this is new enough */
+  async function load(url: string, after: number): Promise<T> {
+    const failure = recentFailure(url)
+    const entry = failure === undefined ? await newest(url) : known(url)
+    const now = clock()
+    if (entry !== undefined && isFresh(entry.document, now) && entry.document.fetchedAt > after)
+      return entry.value
+    const usable = entry !== undefined && isUsable(entry.document, now) ? entry : undefined
+    if (failure !== undefined) {
+      if (usable !== undefined && failure.kind === 'unavailable') return usable.value
+      throw failure
+    }
+    if (usable !== undefined) {
+      const lease = await leases.claim(sha256(`fetch ${keyOf(url)}`), now + LEASE).catch(() => 'fresh')
+      if (lease === 'seen') return usable.value
+    }
+    try {
+      return await fetchAnew(url, entry?.isKept ?? false)
+    } catch (error) {
+      if (!(error instanceof FetchFailure)) {
+        // The store that counts fetches is away, say.
+        if (usable !== undefined) return usable.value
+        throw error
+      }
+      const { kind: why, message: reason, retryAfter = PAUSE } = error
+      failures.set(url, { failure: error, until: now + retryAfter })
+      if (why === 'refused') {
+        kept.delete(url)
+        others.delete(url)
+        emit('client.document_refused', { url, kind, reason })
+        throw error
+      }
+      emit('client.document_unavailable', {
+        url,
+        kind,
+        reason,
+        went: usable === undefined ? 'unavailable' : 'on',
+      })
+      if (usable !== undefined) return usable.value
+      throw error
+    }
+  }
+
+  function loadOnce(url: string, after = 0): Promise<T> {
+    const underWay = loading.get(url)
+    if (underWay !== undefined) return underWay
+    const promise = load(url, after).finally(() => loading.delete(url))
+    loading.set(url, promise)
+    return promise
+  }
+
+  return {
+    /** @throws FetchFailure where there is none, and StoreUnavailable */
+    async get(url: string): Promise<T> {
+      const entry = known(url)
+      return entry !== undefined && isFresh(entry.document, clock()) ? entry.value : loadOnce(url)
+    },
+
+    /**
+     * Something newer than what is known, for one who misses something in it; at a bounded rate, whoever asks.
+     * @returns `undefined` where it was fetched a moment ago
+     * @throws as `get`
+     */
+    async renew(url: string): Promise<T | undefined> {
+      const before = known(url)?.document.fetchedAt ?? 0
+      if (clock() - before < RENEWAL_PAUSE) return undefined
+      const value = await loadOnce(url, before)
+      if ((known(url)?.document.fetchedAt ?? 0) > before) return value
+      throw (
+        recentFailure(url) ??
+        new FetchFailure('unavailable', 'another instance is fetching it', { retryAfter: 1 })
+      )
+    },
+
+    /** Somebody relies on it from now on: every instance shall have it. @throws StoreUnavailable */
+    async keep(url: string): Promise<void> {
+      const entry = others.get(url)
+      if (entry === undefined) return
+      await save(url, entry.document)
+      remember(url, { ...entry, isKept: true })
+    },
+  }
+}
+
+export type RemoteDocuments<T> = ReturnType<typeof createRemoteDocuments<T>>
