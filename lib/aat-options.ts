@@ -6,6 +6,7 @@ import {
   outboundShape,
 } from './document-options.ts'
 import { type DpopOptions, dpopShape } from './dpop-options.ts'
+import { endpointPathsOption } from './endpoint-paths.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
 import type { ClientCertificate } from './http/client-certificate.ts'
@@ -111,12 +112,6 @@ const LONGEST = 2 ** 31
 const url: Check<string> = verified(problemOfPublishedUrl)
 const seconds = (min: number, max: number) => whole('seconds', min, max)
 
-const endpointPath: Check<string> = text({
-  max: 512,
-  pattern: /^(?:\/[A-Za-z0-9\-._~]+)+$/,
-  what: 'an absolute path of letters, digits and - . _ ~ without a trailing slash, like /oauth/token',
-})
-
 /** A verb of each port, by which stores are known. */
 const verbs = {
   grants: 'refresh',
@@ -176,26 +171,7 @@ export const aatOptionsShape = {
   authorizationLifetime: optional(seconds(30, 3600), 600),
   consentLifetime: optional(seconds(0, LONGEST), 90 * DAY),
   keys: keysShape,
-  endpoints: optional(
-    object({
-      authorization: optional(endpointPath),
-      token: optional(endpointPath),
-      revocation: optional(endpointPath),
-      introspection: optional(endpointPath),
-      registration: optional(endpointPath),
-      denyList: optional(endpointPath),
-      jwks: optional(endpointPath),
-    }),
-    {
-      authorization: undefined,
-      token: undefined,
-      revocation: undefined,
-      introspection: undefined,
-      registration: undefined,
-      denyList: undefined,
-      jwks: undefined,
-    },
-  ),
+  endpoints: endpointPathsOption,
   claims: optional(callback<NonNullable<IssuanceHooks['claims']>>()),
   isSubjectActive: optional(callback<NonNullable<IssuanceHooks['isSubjectActive']>>()),
   corsOrigins: optional(

@@ -2,6 +2,7 @@ import { aatOptionsShape, type CheckedOptions } from './aat-options.ts'
 import { clientOf } from './client-options.ts'
 import { MAX_DOCUMENT_URL } from './clients/document-clients.ts'
 import type { RegistrationRules } from './clients/registrations.ts'
+import { endpointUrlsOf } from './endpoint-paths.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { DpopRules, EndpointName } from './http/aat.ts'
 import { certificateReader, type ReadCertificate } from './http/client-certificate.ts'
@@ -78,7 +79,7 @@ export function readConfiguration(given: unknown): Configuration {
 
 function assemble(options: CheckedOptions, report: (problem: string) => void): Configuration {
   const { issuer, clock, random, refreshTokens, keys } = options
-  const { origin, pathname } = new URL(issuer)
+  const endpoints = endpointUrlsOf(issuer, options.endpoints)
   if (issuer.endsWith('/')) report('issuer must not end with a slash')
   if (options.defaultResource !== undefined && !Object.hasOwn(options.resources, options.defaultResource))
     report('defaultResource is not one of resources')
@@ -107,6 +108,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
       privateUseSchemes: options.privateUseSchemes,
       keepsForPublicClients: refreshTokens.dangerouslyKeepForPublicClients,
       outboundPorts: options.outbound.ports,
+      statementAudiences: [issuer, endpoints.registration],
     },
     report,
   )
@@ -143,9 +145,6 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
   const secrets = options.secrets.filter((secret) => secret !== undefined)
   const [newest = randomId(random, 32), ...older] = secrets
   const derived: Configuration['secrets'] = [deriveKeys(newest), ...older.map(deriveKeys)]
-  const base = pathname === '/' ? '' : pathname
-  const at = (path: string) => origin + path
-  const { endpoints } = options
   return {
     issuer,
     secrets: derived,
@@ -167,15 +166,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     alg,
     rsaBits,
     ringTimes,
-    endpoints: {
-      authorization: at(endpoints.authorization ?? `${base}/oauth/authorize`),
-      token: at(endpoints.token ?? `${base}/oauth/token`),
-      revocation: at(endpoints.revocation ?? `${base}/oauth/revoke`),
-      introspection: at(endpoints.introspection ?? `${base}/oauth/introspect`),
-      registration: at(endpoints.registration ?? `${base}/oauth/register`),
-      denyList: at(endpoints.denyList ?? `${base}/oauth/denylist`),
-      jwks: at(endpoints.jwks ?? `${base}/.well-known/jwks.json`),
-    },
+    endpoints,
     hooks: { claims: options.claims, isSubjectActive: options.isSubjectActive },
     corsOrigins: options.corsOrigins,
     localhostAnyPort: options.localhostAnyPort,

@@ -16,6 +16,7 @@ import {
 import type { ResourceCatalogue } from './protocol/resource.ts'
 import { policyOf, type RefreshSettings } from './refresh-policy.ts'
 import { defaultQuotas, quotasOption, type RegistrationQuotaOptions } from './registration-quota-options.ts'
+import { type StatementIssuerOptions, statementIssuersOption } from './statement-issuer-options.ts'
 
 /** What clients of one kind of registration may have. A client can ask for less, never for more. */
 export interface RegistrationPolicyOptions {
@@ -45,6 +46,8 @@ export interface RegistrationPolicyOptions {
    * binds to it (default false: they are told `true`). To be bound where the server does not bind, any client may choose.
    */
   mayOutliveIdpSession?: boolean | undefined
+  /** Registrations need a software statement of one of `softwareStatements` (default `optional`). */
+  softwareStatement?: 'required' | 'optional' | undefined
   /** Seconds after which a registration is over, however much it is used (default never). */
   clientLifetime?: number | undefined
   /** Seconds after which the secret of a client is none (default never; at most until the registration is over). */
@@ -63,6 +66,8 @@ export interface RegistrationOptions {
    * `false`: any number.
    */
   quotas?: false | RegistrationQuotaOptions | undefined
+  /** Who may vouch for software by statements (RFC 7591 §2.3), whose claims then stand above what a client says. */
+  softwareStatements?: StatementIssuerOptions[] | undefined
 }
 
 export const DEFAULT_POLICY = 'default'
@@ -85,6 +90,7 @@ const policyShape = object({
     }),
   ),
   mayOutliveIdpSession: optional(flag, false),
+  softwareStatement: optional(oneOf('required', 'optional'), 'optional'),
   clientLifetime: seconds(),
   clientSecretLifetime: seconds(),
 })
@@ -100,8 +106,12 @@ const policies: Check<Record<string, CheckedPolicy>> = (value, path, report) => 
 }
 
 export const registrationShape = optional(
-  object({ policies: optional(policies, {}), quotas: quotasOption }),
-  { policies: {}, quotas: defaultQuotas },
+  object({
+    policies: optional(policies, {}),
+    quotas: quotasOption,
+    softwareStatements: statementIssuersOption,
+  }),
+  { policies: {}, quotas: defaultQuotas, softwareStatements: [] },
 )
 
 /** What a server has that policies stand on. */
@@ -111,6 +121,7 @@ interface ServerSettings {
   readonly privateUseSchemes: readonly string[]
   readonly keepsForPublicClients: boolean
   readonly outboundPorts: readonly number[]
+  readonly statementAudiences: readonly string[]
 }
 
 /** The rules that the options come to; reports what does not fit together. */
@@ -127,10 +138,17 @@ export function registrationRulesOf(
       const where = `registration.policies.${name}`
       for (const scope of policy.scopes ?? [])
         if (!known.has(scope)) report(`${where}.scopes has ${JSON.stringify(scope)}, which no resource has`)
+      if (policy.softwareStatement === 'required' && options.softwareStatements.length === 0)
+        report(`${where} requires a software statement, but registration.softwareStatements has no issuer`)
       return [name, policyFrom(name, policy, [...known], server)]
     }),
   )
-  return { policies, quotas: options.quotas }
+  return {
+    policies,
+    quotas: options.quotas,
+    statementIssuers: options.softwareStatements,
+    statementAudiences: server.statementAudiences,
+  }
 }
 
 function policyFrom(
@@ -163,6 +181,7 @@ function policyFrom(
     mustUseIdpSessionExpiry,
     keepsForPublicClients,
     outboundPorts,
+    requiresStatement: given.softwareStatement === 'required',
     clientLifetime: given.clientLifetime,
     clientSecretLifetime: given.clientSecretLifetime,
     longestRefreshToken: lifetime,

@@ -83,6 +83,7 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     contacts: client.contacts,
     software_id: client.softwareId,
     software_version: client.softwareVersion,
+    software_statement: client.softwareStatement,
     application_type: client.applicationType,
     redirect_uris: client.redirectUris,
     grant_types: client.grantTypes,

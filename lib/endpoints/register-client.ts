@@ -1,4 +1,4 @@
-import { clientMetadataOf, readClientMetadata } from '../clients/client-metadata.ts'
+import { clientMetadataOf } from '../clients/client-metadata.ts'
 import { REGISTERED_ID_PREFIX } from '../clients/client-registry.ts'
 import { clientInForce, endOfSecretOf } from '../clients/registration-policy.ts'
 import type { AatParts } from '../http/aat.ts'
@@ -20,7 +20,7 @@ export async function registerClient(
 ): Promise<Record<string, unknown>> {
   const now = parts.clock()
   const policy = parts.registrations.policy(admission.policy)
-  const draft = readClientMetadata(metadata, policy)
+  const draft = await parts.registrations.judge(metadata, policy)
   const secret = draft.authenticationMethod.startsWith('client_secret')
     ? randomId(parts.random, 32)
     : undefined

@@ -1,0 +1,119 @@
+import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose'
+import { OAuthError } from '../protocol/oauth-error.ts'
+import type { Clock } from '../protocol/time.ts'
+
+/** Who may vouch for software (RFC 7591 §2.3). */
+export interface StatementIssuer {
+  /** The `iss` of its statements. */
+  readonly issuer: string
+  readonly jwks: { readonly keys: readonly Record<string, unknown>[] }
+  readonly algorithms: readonly string[]
+  /** Seconds from `iat` in which a statement may be used; absent: until its `exp`, if it has one. */
+  readonly maxAge: number | undefined
+}
+
+export interface SoftwareStatementsOptions {
+  readonly issuers: readonly StatementIssuer[]
+  /** Whom a statement that names an audience must be for: this server, by its issuer or its registration endpoint. */
+  readonly audiences: readonly string[]
+  readonly clock: Clock
+}
+
+/** In characters. */
+const MAX_STATEMENT = 8192
+/** How far an issuer's clock may differ, in seconds. */
+const TOLERANCE = 30
+
+/** Claims about the statement itself: none of them is client metadata. */
+const ownClaims = ['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'software_statement']
+
+const invalid = (what: string, cause?: unknown) =>
+  new OAuthError('invalid_software_statement', `software_statement ${what}`, { cause })
+
+/** The `iss` of a statement, unverified. */
+export function issuerOfStatement(statement: string | undefined): string | undefined {
+  if (statement === undefined) return undefined
+  try {
+    return decodeJwt(statement).iss
+  } catch {
+    return undefined
+  }
+}
+
+export function createSoftwareStatements({ issuers, audiences, clock }: SoftwareStatementsOptions) {
+  const byName = new Map(issuers.map((issuer) => [issuer.issuer, issuer]))
+
+  /** @throws OAuthError `unapproved_software_statement` where nobody trusts its issuer, else `invalid_software_statement` */
+  async function verify(statement: unknown): Promise<JWTPayload> {
+    if (typeof statement !== 'string' || statement.length > MAX_STATEMENT)
+      throw invalid(`must be a JWT of at most ${MAX_STATEMENT} characters`)
+    const name = issuerOfStatement(statement)
+    if (name === undefined) throw invalid('must be a JWT with iss')
+    const trusted = byName.get(name)
+    if (trusted === undefined)
+      throw new OAuthError(
+        'unapproved_software_statement',
+        'software_statement is from an issuer that this server does not trust',
+      )
+    const now = clock()
+    const { payload, protectedHeader } = await verifiedBy(trusted, statement, now)
+    // Another kind of JWT of the same issuer, an ID token or an access token, vouches for no software (RFC 8725 §3.11).
+    const type = protectedHeader.typ?.toLowerCase() ?? 'jwt'
+    if (!['jwt', 'application/jwt', 'software-statement+jwt'].includes(type)) throw invalid('has another typ')
+    const { aud, iat } = payload
+    if (aud !== undefined && ![aud].flat().some((audience) => audiences.includes(audience)))
+      throw invalid('is for another audience')
+    if (iat !== undefined && iat > now + TOLERANCE) throw invalid('is from the future')
+    if (trusted.maxAge !== undefined && (iat === undefined || now > iat + trusted.maxAge + TOLERANCE))
+      throw invalid('is too old')
+    return payload
+  }
+
+  return {
+    /** Statements mean something here. */
+    isOn: issuers.length > 0,
+
+    trusts: (issuer: string | undefined): boolean => issuer !== undefined && byName.has(issuer),
+
+    /**
+     * Client metadata with what its software statement says, which takes precedence (RFC 7591 §2.3).
+     * @throws OAuthError
+     */
+    async apply(metadata: Record<string, unknown>): Promise<Record<string, unknown>> {
+      const statement = metadata.software_statement
+      const claims = Object.entries(await verify(statement)).filter(([name]) => !ownClaims.includes(name))
+      const stated = Object.fromEntries(claims)
+      const { jwks, jwks_uri: jwksUri, ...plain } = metadata
+      const keysAreStated = 'jwks' in stated || 'jwks_uri' in stated
+      return {
+        ...plain,
+        ...(!keysAreStated && jwks !== undefined && { jwks }),
+        ...(!keysAreStated && jwksUri !== undefined && { jwks_uri: jwksUri }),
+        ...stated,
+      }
+    },
+  }
+}
+
+export type SoftwareStatements = ReturnType<typeof createSoftwareStatements>
+
+async function verifiedBy({ issuer, jwks, algorithms }: StatementIssuer, statement: string, now: number) {
+  const options = {
+    issuer,
+    algorithms: [...algorithms],
+    currentDate: new Date(now * 1000),
+    clockTolerance: TOLERANCE,
+  }
+  try {
+    return await jwtVerify(statement, createLocalJWKSet(jwks as unknown as JSONWebKeySet), options)
+  } catch (error) {
+    if (error instanceof errors.JWTExpired) throw invalid('is expired')
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw invalid('could not be verified', error)
+    // Without `kid` each key that fits is tried; a JWK Set here has few.
+    for await (const key of error) {
+      const verified = await jwtVerify(statement, key, options).catch(() => undefined)
+      if (verified !== undefined) return verified
+    }
+    throw invalid('could not be verified')
+  }
+}

@@ -1,0 +1,33 @@
+import { assertionAlgorithms } from './clients/client-assertion.ts'
+import { problemOfClientJwks } from './clients/client-jwks.ts'
+import type { StatementIssuer } from './clients/software-statements.ts'
+import { type Check, listOf, object, oneOf, optional, text, verified, whole } from './protocol/options.ts'
+
+/** One that vouches for software. */
+export interface StatementIssuerOptions {
+  /** The `iss` of its statements. */
+  issuer: string
+  /** Its public keys. */
+  jwks: { keys: Record<string, unknown>[] }
+  /** Default all that client assertions may have: asymmetric ones only. */
+  algorithms?: (typeof assertionAlgorithms)[number][] | undefined
+  /** Seconds from `iat` in which a statement may be used (default until its `exp`, if it has one). */
+  maxAge?: number | undefined
+}
+
+const issuers = listOf(
+  object({
+    issuer: text({ max: 512 }),
+    jwks: verified<StatementIssuer['jwks']>(problemOfClientJwks),
+    algorithms: optional(listOf(oneOf(...assertionAlgorithms), { min: 1 }), [...assertionAlgorithms]),
+    maxAge: optional(whole('seconds', 1, 2 ** 31)),
+  }),
+)
+
+/** The `registration.softwareStatements` option. */
+export const statementIssuersOption: Check<StatementIssuer[]> = (value, path, report) => {
+  const read = value === undefined ? [] : issuers(value, path, report)
+  if (new Set(read.map(({ issuer }) => issuer)).size !== read.length)
+    report(`${path} must not have the same issuer twice`)
+  return read
+}
