@@ -217,6 +217,10 @@ function fingerprintOf(options: CheckedOptions): Sha256 {
       clockTolerance,
       longest,
       options.registration.policies,
+      options.clientMetadataDocuments && [
+        options.clientMetadataDocuments.hosts,
+        options.clientMetadataDocuments.policy,
+      ],
       dpop,
     ]),
   )

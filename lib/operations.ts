@@ -1,11 +1,12 @@
 import type { IdpSessions } from './authorization/idp-sessions.ts'
 import type { ClientRegistry } from './clients/client-registry.ts'
 import type { Aat } from './http/aat.ts'
+import { OAuthError } from './protocol/oauth-error.ts'
 import type { Clock } from './protocol/time.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
 import type { RevokeAll } from './revoke.ts'
 import { isOver, limitsOf } from './stores/family-limits.ts'
-import type { FamilyQuery, FamilyView, RefreshPolicyOf, Stores } from './stores/ports.ts'
+import type { FamilyQuery, FamilyView, RefreshPolicy, RefreshPolicyOf, Stores } from './stores/ports.ts'
 
 interface OperationsOptions {
   readonly stores: Stores
@@ -27,11 +28,21 @@ export function createOperations({
   refreshPolicyOf,
   clock,
 }: OperationsOptions): Pick<Aat, 'clients' | 'grants'> {
+  /** `undefined`: there is no such client. What cannot be known of one whose document is away is as the server has it. */
+  async function policyOf(clientId: string): Promise<RefreshPolicy | undefined> {
+    try {
+      const client = await registry.find(clientId)
+      return client && refreshPolicyOf(client)
+    } catch (error) {
+      if (error instanceof OAuthError && error.code === 'temporarily_unavailable') return refreshPolicyOf({})
+      throw error
+    }
+  }
+
   async function isAlive(family: FamilyView): Promise<boolean> {
     const { grant } = family
-    const client = await registry.find(grant.clientId)
-    if (client === undefined) return false
-    const policy = refreshPolicyOf(client)
+    const policy = await policyOf(grant.clientId)
+    if (policy === undefined) return false
     if (revocations.coversGrant(grant, policy)) return false
     // The store keeps what a session bounds for longer than it lives.
     if (policy.idpSession === undefined) return true

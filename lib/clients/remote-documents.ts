@@ -192,6 +192,9 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
       )
     },
 
+    /** How many documents are remembered here. */
+    size: () => kept.size + others.size,
+
     /** Somebody relies on it from now on: every instance shall have it. @throws StoreUnavailable */
     async keep(url: string): Promise<void> {
       const entry = others.get(url)
