@@ -1,6 +1,9 @@
 import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
+import { createNewClients } from './clients/new-client.ts'
 import { createRegistrations } from './clients/registrations.ts'
+import { createSelfDescribingIds } from './clients/self-describing-id.ts'
+import { createUnusedLimit } from './clients/unused-records.ts'
 import type { Configuration } from './configuration.ts'
 import type { AatParts } from './http/aat.ts'
 import { createOutbound } from './outbound.ts'
@@ -12,20 +15,27 @@ export function createClientParts(
   configuration: Configuration,
   revocations: RevocationLog,
   emit: Emit,
-): Pick<AatParts, 'registrations' | 'registry' | 'hasDocumentClients' | 'authenticateClient'> {
-  const { clients, registration, stores, issuer, clock, monotonic, random } = configuration
+): Pick<
+  AatParts,
+  'registrations' | 'registry' | 'newClient' | 'limitUnused' | 'hasDocumentClients' | 'authenticateClient'
+> {
+  const { clients, registration, stores, secrets, issuer, clock, monotonic, random } = configuration
   const registrations = createRegistrations(registration, stores, clock, random, emit)
   const { documentClients, clientKeys } = createOutbound(configuration, registrations, emit)
+  const ids = createSelfDescribingIds(secrets, issuer, random)
   const registry = createClientRegistry({
     configured: clients,
     store: stores.clients,
+    ids,
     inForce: registrations.inForce,
     documents: documentClients,
+    tell: (clientId) => revocations.revoke('client-record', clientId, 'a change'),
     emit,
+    clock,
     monotonic,
   })
   revocations.onLearn(({ kind, id }) => {
-    if (kind === 'client') registry.forget(id)
+    if (kind === 'client' || kind === 'client-record') registry.forget(id)
   })
   const authenticateClient = createClientAuthentication({
     registry,
@@ -35,5 +45,13 @@ export function createClientParts(
     clock,
     emit,
   })
-  return { registrations, registry, hasDocumentClients: documentClients !== undefined, authenticateClient }
+  const limitUnused = createUnusedLimit(stores.counters, clock)
+  return {
+    registrations,
+    registry,
+    newClient: createNewClients({ store: stores.clients, ids, limitUnused, random }),
+    limitUnused,
+    hasDocumentClients: documentClients !== undefined,
+    authenticateClient,
+  }
 }

@@ -1,6 +1,5 @@
 import { aatOptionsShape, type CheckedOptions } from './aat-options.ts'
 import { clientOf } from './client-options.ts'
-import { MAX_DOCUMENT_URL } from './clients/document-clients.ts'
 import type { RegistrationRules } from './clients/registrations.ts'
 import { endpointUrlsOf } from './endpoint-paths.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
@@ -20,7 +19,7 @@ import type { Clock, Every } from './protocol/time.ts'
 import { type RefreshSettings, refreshPolicies, settingsOf } from './refresh-policy.ts'
 import { registrationRulesOf } from './registration-options.ts'
 import { memoryStores } from './stores/memory/memory-stores.ts'
-import type { Client, RefreshPolicyOf, Stores } from './stores/ports.ts'
+import { type Client, MAX_CLIENT_ID, type RefreshPolicyOf, type Stores } from './stores/ports.ts'
 import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
 import { dpopNonces } from './tokens/dpop-nonce.ts'
 import { longestTokenLength } from './tokens/mint.ts'
@@ -123,7 +122,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     longestToken: Math.max(...[...resources.all.values()].map((resource) => resource.accessTokenLifetime)),
   }
   violatedInequalities(ringTimes).forEach(report)
-  const registeredId = 'x'.repeat(documentPolicy === undefined ? 26 : MAX_DOCUMENT_URL)
+  const registeredId = 'x'.repeat(MAX_CLIENT_ID)
   const longestClientId = [registeredId, ...clients.map(({ id }) => id)].reduce((a, b) =>
     jsonSize(b) > jsonSize(a) ? b : a,
   )

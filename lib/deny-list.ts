@@ -1,9 +1,9 @@
 import type { Denied, DenyList, DenyListPage, DenyListQuery, DenyTarget } from './http/deny-list.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
-import type { RevocationEntry } from './stores/ports.ts'
+import type { RevocationEntry, RevokedKind } from './stores/ports.ts'
 
 /** Entries of the log in the words of the list. */
-const types: Record<RevocationEntry['kind'], Denied['type']> = {
+const types: Record<RevokedKind, Denied['type']> = {
   jti: 'token',
   grant: 'grant',
   client: 'client',
@@ -53,7 +53,7 @@ export function createDenyList(
 
 function deniedOf({ kind, id, notAfter, atMost, until }: RevocationEntry): Denied {
   return {
-    type: types[kind],
+    type: types[kind as RevokedKind],
     id,
     ...(notAfter !== undefined && { notAfter }),
     ...(atMost !== undefined && { maxUses: atMost }),

@@ -261,6 +261,11 @@ describe('what nobody can find out', () => {
       client_secret: secret,
     })
     expect(used).toBe(400)
+    const told = await world.signInAndGetTokens(
+      { client_id: body.client_id },
+      { client_id: body.client_id, client_secret: secret },
+    )
+    expect(told.status).toBe(200)
     expect(calls.map(({ store, verb }) => `${store}.${verb}`)).toEqual(
       expect.arrayContaining(['clients.create', 'clients.read']),
     )
@@ -345,7 +350,8 @@ test('a secret is good until its end, and a newer one stays', async () => {
     secrets: [{ hash: sha256('the-newer-secret') }, { hash: sha256('the-older-secret'), expiresAt: end }],
     createdAt: world.clock(),
   })
-  const other = await startWorld({ clock: world.clock, stores })
+  const policies = { default: { grantTypes } }
+  const other = await startWorld({ clock: world.clock, stores, aat: { registration: { policies } } })
   const status = async (secret: string) =>
     (await other.token(GRANT, basic(`dcr_${'e'.repeat(22)}`, secret))).status
   expect([await status('the-newer-secret'), await status('the-older-secret')]).toEqual([200, 200])

@@ -52,6 +52,7 @@ export class Instances {
     const [first] = this.worlds
     const world = await startWorld({
       clock: machineClock(),
+      dcr: { allow: () => true },
       stores: redisStores(client, { deadline: 2000, ...redis }),
       ...(first !== undefined && { issuer: first.issuer }),
       ...options,

@@ -245,8 +245,12 @@ test('nothing in Redis is a token, a code, a secret or a private key', async () 
   const { body: machine } = await world.token({ grant_type: 'client_credentials', scope: 'a' })
   const registered = await world.register({
     redirect_uris: [REDIRECT_URI],
-    token_endpoint_auth_method: 'client_secret_basic',
+    token_endpoint_auth_method: 'client_secret_post',
+    grant_types: ['authorization_code'],
   })
+  const { client_id, client_secret } = registered.body
+  const used = await world.signInAndGetTokens({ client_id }, { client_id, client_secret })
+  expect(used.status).toBe(200)
   await world.post(world.endpoint('revoke'), {
     ...{ token: machine.access_token, client_id: CONFIDENTIAL.id, client_secret: CONFIDENTIAL.secret },
   })

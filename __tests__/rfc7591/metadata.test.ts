@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { recordingStores } from '../support/recording-stores.ts'
 import { basic, readAnswer, startWorld, type World } from '../support/world.ts'
 
 let world: World
@@ -37,7 +38,7 @@ describe('what is registered', () => {
     })
     expect(status).toBe(201)
     expect(body).toEqual({
-      client_id: expect.stringMatching(/^dcr_[A-Za-z0-9_-]{22}$/),
+      client_id: expect.stringMatching(/^dcr_[A-Za-z0-9_-]{22,764}$/),
       client_id_issued_at: world.clock.now,
       client_name: 'App',
       redirect_uris: [uri],
@@ -147,7 +148,7 @@ describe('what is registered', () => {
       ))
         ids.add(body.client_id)
     expect(ids.size).toBe(300)
-    expect([...ids].filter((id) => !/^dcr_[A-Za-z0-9_-]{22}$/.test(id))).toEqual([])
+    expect([...ids].filter((id) => !/^dcr_[A-Za-z0-9_-]{22,764}$/.test(id))).toEqual([])
   })
 
   test('DCR-032: a thousand unknown members are neither echoed nor a reason to refuse', async () => {
@@ -597,9 +598,27 @@ describe('who may register', () => {
     }
   })
 
-  test('DCR-047: a flood fills the store to its bound and no further, and old clients still work (20 instead of 100,000)', async () => {
+  test('DCR-047: a flood of open registrations takes no room in the store (40 instead of 100,000)', async () => {
     const { memoryStores } = await import('../../lib/index.ts')
-    const small = await startWorld({ stores: memoryStores({ maxEntries: 20 }) })
+    const { calls, stores } = recordingStores(memoryStores({ maxEntries: 20 }))
+    const small = await startWorld({ stores })
+    try {
+      calls.length = 0
+      const answers = []
+      for (let count = 0; count < 40; count++) answers.push(await small.register(publicClient))
+      expect(answers.map(({ status }) => status)).toEqual(Array(40).fill(201))
+      expect(calls.filter(({ store }) => store === 'clients')).toEqual([])
+      for (const { body } of answers)
+        expect(await small.aat.clients.get(body.client_id)).toMatchObject({ origin: 'registered' })
+      expect((await small.token({ grant_type: 'client_credentials' })).status).toBe(200)
+    } finally {
+      await small.close()
+    }
+  })
+
+  test('DCR-047: where others than anybody register, a full store says so, and old clients still work', async () => {
+    const { memoryStores } = await import('../../lib/index.ts')
+    const small = await startWorld({ stores: memoryStores({ maxEntries: 20 }), dcr: { allow: () => true } })
     try {
       const answers = []
       for (let count = 0; count < 40; count++) answers.push(await small.register(publicClient))

@@ -76,7 +76,13 @@ export async function startRedisWorld(options: RedisWorldOptions = {}): Promise<
   const { redis: _redis, client: _client, server: _server, proxy: _proxy, loaded, ...rest } = options
   if (loaded !== false) await loadScripts(options.server ?? (await sharedRedis()))
   const parts = await proxiedStores(options)
-  const world = await startWorld({ clock: realClock(), ...rest, stores: parts.stores })
+  const world = await startWorld({
+    clock: realClock(),
+    // Registered with a yes of the app: stored at once.
+    dcr: { allow: () => true },
+    ...rest,
+    stores: parts.stores,
+  })
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= world.close()

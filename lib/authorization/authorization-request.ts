@@ -4,7 +4,7 @@ import { isCodeChallenge } from '../protocol/pkce.ts'
 import { judgeRedirectUri, MAX_REDIRECT_URI, matchesRedirectUri } from '../protocol/redirect-uri.ts'
 import { type ResourceCatalogue, readNewScope, readResources } from '../protocol/resource.ts'
 import { parseScope } from '../protocol/scope.ts'
-import type { Client, PendingRequest } from '../stores/ports.ts'
+import { type Client, MAX_CLIENT_ID, type PendingRequest } from '../stores/ports.ts'
 
 /** The longest `state` that is echoed, in characters. */
 export const MAX_STATE = 4096
@@ -39,7 +39,7 @@ export async function readReturnAddress(
   const [clientId, ...moreIds] = parameters.get('client_id') ?? []
   if (clientId === undefined) throw new OAuthError('invalid_request', 'client_id is missing')
   if (moreIds.length > 0) throw new OAuthError('invalid_request', 'client_id is there more than once')
-  const client = clientId.length <= 512 ? await rules.findClient(clientId) : undefined
+  const client = clientId.length <= MAX_CLIENT_ID ? await rules.findClient(clientId) : undefined
   if (client === undefined)
     throw new OAuthError('invalid_client', 'this app is not registered here, or no longer', { status: 400 })
 

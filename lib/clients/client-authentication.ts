@@ -2,7 +2,7 @@ import { sameHash, sha256 } from '../protocol/digest.ts'
 import type { Emit } from '../protocol/events.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Clock } from '../protocol/time.ts'
-import type { Client, ClientSecret, ReplayStore } from '../stores/ports.ts'
+import { type Client, type ClientSecret, MAX_CLIENT_ID, type ReplayStore } from '../stores/ports.ts'
 import { claimedClientId, problemOfAssertion } from './client-assertion.ts'
 import { type ClientParameters, type PresentedCredentials, readCredentials } from './client-credentials.ts'
 import type { ClientKeys } from './client-keys.ts'
@@ -17,7 +17,6 @@ export interface ClientAuthenticationOptions {
   readonly emit: Emit
 }
 
-const MAX_CLIENT_ID = 512
 /** What unknown clients' secrets are compared with, so that they cost what known clients' do. */
 const nobody: ClientSecret = { hash: sha256('no client has this secret') }
 

@@ -1,123 +1,204 @@
 import type { Emit } from '../protocol/events.ts'
-import { StoreUnavailable } from '../protocol/oauth-error.ts'
-import type { Clock } from '../protocol/time.ts'
+import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
+import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { Client, ClientStore } from '../stores/ports.ts'
+import { createClientCache } from './client-cache.ts'
 import type { DocumentClients } from './document-clients.ts'
+import { isRegisteredId, type SelfDescribingIds } from './self-describing-id.ts'
 
-/** Seconds for which a registered client's record is used without asking the store. */
-const FRESH = 60
-/** The most registered clients that are remembered here. */
-const MAX_REMEMBERED = 10_000
+const DAY = 86_400
+/** Seconds without use after which the record of a client is forgotten: one that its id brings back, and one that it does not. */
+const KEPT_FOR = { recoverable: 90 * DAY, otherwise: 365 * DAY }
+/** Seconds for which a client is kept that has a record, but was never used. */
+export const KEPT_UNUSED = 30 * DAY
+/** Seconds between attempts to write down a use. */
+const RETRY = 60
+/** How often a change is tried that others get ahead of. */
+const ATTEMPTS = 10
+
+/** What is known of a registered client, before any policy judges it. */
+export interface KnownClient {
+  readonly client: Client
+  /** The state of its record; `undefined`: its id tells of it, there is none. */
+  readonly revision: string | undefined
+  readonly expiresAt?: NumericDate | undefined
+}
+
+/** What is remembered of it, and what is under way about it. */
+type Remembered = KnownClient & { keeping?: Promise<void>; triedAt?: number }
 
 export interface ClientRegistryOptions {
   readonly configured: readonly Client[]
   readonly store: ClientStore
+  readonly ids: SelfDescribingIds
   /** What today's policy leaves of a client that chose for itself; `undefined`: nothing. */
   readonly inForce: (client: Client) => Client | undefined
+  /** Tells other instances that what they know of a client is over. */
+  readonly tell: (clientId: string) => Promise<void>
   /** Clients whose id is the URL of their metadata, where there are such. */
   readonly documents: Pick<DocumentClients, 'isDocumentId' | 'find' | 'keep'> | undefined
   readonly emit: Emit
+  readonly clock: Clock
   readonly monotonic: Clock
 }
 
 /**
- * Finds clients: those of the configuration, then the registered ones. A registered client's record is remembered for a
- * minute, for longer while the store cannot answer, and forgotten when the revocation log says that something happened to it.
+ * Finds clients: those of the configuration, then the registered ones, by their records or by what their ids say. What was
+ * found is remembered for a minute, and forgotten when the revocation log says that something happened to it.
  */
-export function createClientRegistry({
-  configured,
-  store,
-  inForce,
-  documents,
-  emit,
-  monotonic,
-}: ClientRegistryOptions) {
-  const fromConfiguration = new Map(configured.map((client) => [client.id, client]))
-  const remembered = new Map<string, { readonly client: Client; readonly readAt: number }>()
-  const reading = new Map<string, Promise<Client | undefined>>()
+export function createClientRegistry(options: ClientRegistryOptions) {
+  const { store, ids, inForce, documents, emit, clock, monotonic } = options
+  const fromConfiguration = new Map(options.configured.map((client) => [client.id, client]))
+  const cache = createClientCache<Remembered>(look, monotonic)
 
-  function remember(client: Client): void {
-    remembered.delete(client.id)
-    const oldest = remembered.size < MAX_REMEMBERED ? undefined : remembered.keys().next().value
-    if (oldest !== undefined) remembered.delete(oldest)
-    remembered.set(client.id, { client, readAt: monotonic() })
-  }
-
-  function forget(id: string): void {
-    remembered.delete(id)
-    // A read that is on its way may bring what was there before.
-    reading.delete(id)
-  }
-
-  function read(id: string): Promise<Client | undefined> {
-    const underWay = reading.get(id)
-    if (underWay !== undefined) return underWay
-    const promise = store
-      .read(id)
-      .then((record) => {
-        const client = typeof record === 'object' ? record.client : undefined
-        if (reading.get(id) !== promise) return client
-        if (client === undefined) remembered.delete(id)
-        else remember(client)
-        return client
-      })
-      .finally(() => {
-        if (reading.get(id) === promise) reading.delete(id)
-      })
-    reading.set(id, promise)
-    return promise
-  }
-
-  async function findRegistered(id: string): Promise<Client | undefined> {
-    const known = remembered.get(id)
-    if (known === undefined) return read(id)
-    if (monotonic() - known.readAt < FRESH) return known.client
-    // What the store cannot say now it said before, and what ended since the revocation log would have told.
-    return read(id).catch((error: unknown) => {
-      const client = remembered.get(id)?.client
-      if (client === undefined) throw error
-      return client
-    })
-  }
-
-  async function find(id: string): Promise<Client | undefined> {
-    const configuredClient = fromConfiguration.get(id)
-    if (configuredClient !== undefined) return configuredClient
-    if (documents?.isDocumentId(id)) return documents.find(id)
+  /** Reads what there is: nothing is remembered of it. */
+  async function look(id: string): Promise<KnownClient | undefined> {
     if (!isRegisteredId(id)) return undefined
-    const client = await findRegistered(id)
-    return client && inForce(client)
+    const record = await store.read(id)
+    if (record === 'gone') return undefined
+    if (record !== undefined) return record
+    const described = ids.read(id)
+    if (described === undefined || clock() >= described.endsAt) return undefined
+    return { client: described.client, revision: undefined }
+  }
+
+  /** Seconds without use for which it is kept. */
+  function lifeOf({ id, changedAt }: Client, now: NumericDate): number {
+    const endsAt = changedAt === undefined ? (ids.read(id)?.endsAt ?? 0) : 0
+    return now + KEPT_FOR.recoverable < endsAt ? KEPT_FOR.recoverable : KEPT_FOR.otherwise
+  }
+
+  /** Writes down that a client is used, where nobody did or its record would be forgotten. */
+  async function writeUse(known: Remembered): Promise<void> {
+    const { client, revision, expiresAt } = known
+    const now = clock()
+    const end = now + lifeOf(client, now)
+    const used = { ...client, firstUsedAt: client.firstUsedAt ?? now }
+    if (revision === undefined) {
+      const outcome = await store.create(used, end)
+      if (outcome === 'gone') {
+        cache.forget(client.id)
+        throw new OAuthError('unauthorized_client', 'this app is not registered here any more')
+      }
+      if (outcome === 'exists') return cache.forget(client.id)
+      if (outcome === 'full') return
+      emit('client.stored', { clientId: client.id })
+    } else if (client.firstUsedAt === undefined) {
+      // Where somebody else changed it meanwhile, its next use is written down.
+      await store.replace(
+        used,
+        revision,
+        expiresAt === undefined ? undefined : end,
+        ids.markedUntil(client.id),
+      )
+      cache.forget(client.id)
+      return
+    } else await store.renew(client.id, end)
+    cache.exchange(client.id, known, { ...known, client: used, revision: revision ?? '', expiresAt: end })
+  }
+
+  function needsKeeping({ client, revision, expiresAt }: KnownClient): boolean {
+    if (revision === undefined) return true
+    if (expiresAt === undefined) return false
+    const now = clock()
+    return client.firstUsedAt === undefined || expiresAt - now < lifeOf(client, now) / 2
   }
 
   return {
-    find,
-
-    /** A client is used: what is known of it is kept for all instances. */
-    async keep(id: string): Promise<void> {
-      if (!fromConfiguration.has(id) && documents?.isDocumentId(id)) await documents.keep(id)
+    /** A client that may act now, as today's policy judges it. */
+    async find(id: string): Promise<Client | undefined> {
+      const configured = fromConfiguration.get(id)
+      if (configured !== undefined) return configured
+      if (documents?.isDocumentId(id)) return documents.find(id)
+      if (!isRegisteredId(id)) return undefined
+      const known = await cache.find(id)
+      return known && known.client.disabledAt === undefined ? inForce(known.client) : undefined
     },
 
-    /** Keeps a new client. */
-    register: (client: Client): ReturnType<ClientStore['create']> => store.create(client),
+    configured: (id: string): Client | undefined => fromConfiguration.get(id),
+    allConfigured: (): readonly Client[] => options.configured,
+    look,
 
+    /**
+     * A client is used: it gets a record where it has none, and that lives on. Once in a long while this writes.
+     * @throws OAuthError where it was deleted meanwhile
+     */
+    async keep(id: string): Promise<void> {
+      if (fromConfiguration.has(id)) return
+      if (documents?.isDocumentId(id)) return documents.keep(id)
+      if (!isRegisteredId(id)) return
+      const known = await cache.find(id)
+      if (known === undefined || !needsKeeping(known)) return
+      known.keeping ??= writeUse(known).finally(() => {
+        delete known.keeping
+      })
+      await known.keeping
+    },
+
+    /** The same, where nobody waits for it and a store that is away is not asked each time. */
+    keepBehind(id: string): void {
+      const write = async () => {
+        const known = isRegisteredId(id) ? await cache.find(id) : undefined
+        if (known === undefined || monotonic() - (known.triedAt ?? Number.NEGATIVE_INFINITY) < RETRY) return
+        known.triedAt = monotonic()
+        await this.keep(id)
+      }
+      write().catch(() => undefined)
+    },
+
+    /**
+     * Changes a client, whatever others do at the same time; other instances learn of it.
+     * @param next what it is to be, or `undefined` to leave it; may throw a refusal
+     * @param whenUnused asked before a record is made for one that has none
+     * @returns what it is now, or `undefined` where there is no such client
+     */
+    async change(
+      id: string,
+      next: (client: Client, now: NumericDate) => Client | undefined,
+      { byOperator = false, whenUnused }: { byOperator?: boolean; whenUnused?: () => Promise<void> } = {},
+    ): Promise<Client | undefined> {
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const known = await look(id)
+        if (known === undefined) return undefined
+        const now = clock()
+        const changed = next(known.client, now)
+        if (changed === undefined) return known.client
+        const isUsed = known.client.firstUsedAt !== undefined
+        const stays = known.revision !== undefined && known.expiresAt === undefined
+        if (known.revision === undefined && !byOperator) await whenUnused?.()
+        const least = known.expiresAt ?? now + KEPT_UNUSED
+        const end = isUsed || byOperator ? Math.max(least, now + KEPT_FOR.otherwise) : least
+        const client = { ...changed, changedAt: now }
+        const outcome = await store.replace(
+          client,
+          known.revision,
+          stays ? undefined : end,
+          ids.markedUntil(id),
+        )
+        if (outcome === 'full') throw new StoreUnavailable('the store of clients is full')
+        if (outcome === 'changed') continue
+        cache.forget(id)
+        await options.tell(id)
+        return client
+      }
+      throw new StoreUnavailable('a client is changed by others all the time')
+    },
+
+    /** Deletes a client for good. What it holds is not ended by this. */
     async delete(id: string): Promise<'deleted' | 'unknown' | 'configured'> {
       if (fromConfiguration.has(id)) return 'configured'
-      const outcome = isRegisteredId(id) ? await store.delete(id) : 'unknown'
-      forget(id)
+      if (!isRegisteredId(id)) return 'unknown'
+      // An id that is not ours gets no mark: marks take memory, and anybody can make up ids.
+      const isOurs = ids.read(id) !== undefined || (await look(id)) !== undefined
+      const outcome = await store.delete(id, isOurs ? ids.markedUntil(id) : undefined)
+      cache.forget(id)
       if (outcome === 'full') throw new StoreUnavailable('the store of clients is full')
       if (outcome === 'deleted') emit('client.deleted', { clientId: id })
       return outcome
     },
 
-    forget,
+    forget: cache.forget,
   }
 }
 
 export type ClientRegistry = ReturnType<typeof createClientRegistry>
-
-/** Ids that registration gives: a fixed alphabet and length, so no other text ever reaches a store. */
-export const REGISTERED_ID_PREFIX = 'dcr_'
-
-function isRegisteredId(id: string): boolean {
-  return /^dcr_[A-Za-z0-9_-]{22}$/.test(id)
-}

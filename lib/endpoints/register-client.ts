@@ -1,11 +1,7 @@
 import { clientMetadataOf } from '../clients/client-metadata.ts'
-import { REGISTERED_ID_PREFIX } from '../clients/client-registry.ts'
 import { clientInForce, endOfSecretOf } from '../clients/registration-policy.ts'
 import type { AatParts } from '../http/aat.ts'
-import { sha256 } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
-import { randomId } from '../protocol/random.ts'
-import type { Client } from '../stores/ports.ts'
 import type { Admission } from './registration-doors.ts'
 
 /**
@@ -21,24 +17,13 @@ export async function registerClient(
   const now = parts.clock()
   const policy = parts.registrations.policy(admission.policy)
   const draft = await parts.registrations.judge(metadata, policy)
-  const secret = draft.authenticationMethod.startsWith('client_secret')
-    ? randomId(parts.random, 32)
-    : undefined
-  const endOfSecret = endOfSecretOf(policy, now)
-  const client: Client = {
-    ...draft,
-    id: REGISTERED_ID_PREFIX + randomId(parts.random),
-    origin: 'registered',
-    secrets:
-      secret === undefined
-        ? []
-        : [{ hash: sha256(secret), ...(endOfSecret !== undefined && { expiresAt: endOfSecret }) }],
-    createdAt: now,
-  }
   // Last, so that what is refused is not counted, and costs the holder of a token nothing.
-  const uncount = await parts.registrations.count({ ...admission, redirectUris: client.redirectUris })
+  const uncount = await parts.registrations.count({ ...admission, redirectUris: draft.redirectUris })
   const giveBack = await takeUse(admission, parts).catch(undoing(uncount))
-  await keep(client, parts).catch(undoing(uncount, giveBack))
+  const isOpen = admission.by === 'anyone'
+  const { client, secret } = await parts
+    .newClient(draft, { isOpen, now, secretExpiresAt: endOfSecretOf(policy, now) })
+    .catch(undoing(uncount, giveBack))
   parts.emit('client.registered', {
     clientId: client.id,
     ...(client.name !== undefined && { clientName: client.name }),
@@ -51,7 +36,7 @@ export async function registerClient(
     ...clientMetadataOf(clientInForce(client, policy)),
     ...(secret !== undefined && {
       client_secret: secret,
-      client_secret_expires_at: Math.floor(endOfSecret ?? 0),
+      client_secret_expires_at: Math.floor(client.secrets[0]?.expiresAt ?? 0),
     }),
   }
 }
@@ -72,13 +57,4 @@ async function takeUse({ initialAccessToken }: Admission, parts: AatParts) {
       challenge: 'Bearer realm="registration", error="invalid_token"',
     })
   return giveBack
-}
-
-async function keep(client: Client, parts: AatParts): Promise<void> {
-  const outcome = await parts.registry.register(client)
-  if (outcome !== 'created')
-    throw new OAuthError('temporarily_unavailable', 'no more clients can be registered at the moment', {
-      cause: `client store: ${outcome}`,
-      retryAfter: 60,
-    })
 }

@@ -29,6 +29,8 @@ export function tokenEndpoint(aat: Aat, options: TokenEndpointOptions = {}): Rou
       )
     if (!client.grantTypes.includes(name))
       throw new OAuthError('unauthorized_client', 'the client may not use this grant_type')
-    return grantType({ client, form, now, sender: senderOf(req, res, client) })
+    const answer = await grantType({ client, form, now, sender: senderOf(req, res, client) })
+    parts.registry.keepBehind(client.id)
+    return answer
   })
 }

@@ -5,7 +5,9 @@ import type { PendingRequests } from '../authorization/pending-requests.ts'
 import type { AuthenticateClient } from '../clients/client-authentication.ts'
 import type { ClientRegistry } from '../clients/client-registry.ts'
 import type { InitialAccessTokenSummary, NewInitialAccessToken } from '../clients/initial-access-tokens.ts'
+import type { NewClient } from '../clients/new-client.ts'
 import type { Registrations } from '../clients/registrations.ts'
+import type { LimitUnused } from '../clients/unused-records.ts'
 import type { GrantType } from '../grants/grant-type.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import type { KeyStatus } from '../keys/ring-status.ts'
@@ -198,6 +200,8 @@ export interface AatParts {
     readonly list: DenyList['list']
   }
   readonly registry: ClientRegistry
+  readonly newClient: NewClient
+  readonly limitUnused: LimitUnused
   readonly registrations: Registrations
   /** A client_id may be the URL of a metadata document. */
   readonly hasDocumentClients: boolean

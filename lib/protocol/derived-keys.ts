@@ -18,6 +18,8 @@ export interface DerivedKeys {
   readonly form: KeyObject
   /** Tags the nonces of DPoP proofs. */
   readonly nonce: KeyObject
+  /** Seals ids that describe their clients, and derives what such a client is given. */
+  readonly registration: KeyObject
 }
 
 export function deriveKeys(secret: string): DerivedKeys {
@@ -31,6 +33,7 @@ export function deriveKeys(secret: string): DerivedKeys {
     proof: createSecretKey(derive('proof')),
     form: createSecretKey(derive('form')),
     nonce: createSecretKey(derive('nonce')),
+    registration: createSecretKey(derive('registration')),
   }
 }
 

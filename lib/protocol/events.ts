@@ -73,6 +73,8 @@ export interface AatEvents {
   /** The app made a token that lets its holder register clients. */
   'initial_access_token.created': { id: string; policy: string; uses: number; expiresAt: NumericDate }
   'initial_access_token.revoked': { id: string }
+  /** A client that its id describes has a record from now on: at its first use, or back after it was forgotten. */
+  'client.stored': { clientId: string }
   'client.deleted': { clientId: string }
   /** A client's metadata document, or the JWK Set at its `jwks_uri`, was fetched. */
   'client.document_fetched': { url: string; kind: 'metadata' | 'jwks' }

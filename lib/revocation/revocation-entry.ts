@@ -6,6 +6,9 @@ const MARGIN = 60
 /** Seconds that an epoch is kept at the least: families of before may live longer by another instance's settings, or next week's. */
 const EPOCH_LIFE = 90 * 86_400
 
+/** Seconds for which it is told that a client's record changed: longer than anybody remembers one without asking. */
+const RECORD_NEWS = 300
+
 /** Seconds that what revocations are about lives. */
 export interface Lives {
   /** The longest that an access token or a code lives. */
@@ -44,7 +47,9 @@ export function entryOf(
     : kind === 'session'
       ? // Also what lives by its own lifetime, where nobody said when the session ends.
         Math.max(longestToken, longestRefresh, longestIdpSession)
-      : longestToken
+      : kind === 'client-record'
+        ? RECORD_NEWS
+        : longestToken
   const end = Math.max(until, now + life) + MARGIN
   return {
     kind,

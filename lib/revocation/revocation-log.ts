@@ -53,7 +53,7 @@ export function createRevocationLog({
   const freshness = createFreshness(monotonic, staleAfter, pull)
 
   function learn(entry: RevocationEntry): void {
-    known.learn(entry)
+    if (entry.kind !== 'client-record') known.learn(entry)
     for (const learner of learners) learner(entry)
   }
 
@@ -172,7 +172,7 @@ export function createRevocationLog({
       await own.track(entry, () => store.append(entry))
       learn(entry)
       if (kind === 'grant') own.ended(id, monotonic())
-      emit('revocation.recorded', { kind, id, by })
+      if (kind !== 'client-record') emit('revocation.recorded', { kind, id, by })
     },
 
     /** Is anything about this, a token, or a grant's families and codes revoked, as far as is known here? Memory only. */

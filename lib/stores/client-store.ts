@@ -8,6 +8,9 @@ export type ClientAuthenticationMethod =
   | 'client_secret_post'
   | 'private_key_jwt'
 
+/** Characters of a client's id, wherever it comes from: twice in an access token without a user, which has a limit of its own. */
+export const MAX_CLIENT_ID = 768
+
 /** A secret of a client as it rests in a store. */
 export interface ClientSecret {
   readonly hash: Sha256

@@ -2,6 +2,7 @@ import type { Sha256 } from '../protocol/digest.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { AccessTokenStore } from './access-token-store.ts'
 import type { ClientStore } from './client-store.ts'
+
 import type { DocumentStore } from './document-store.ts'
 import type { GrantStore } from './grant-store.ts'
 import type { InitialAccessTokenStore } from './initial-access-token-store.ts'
@@ -18,6 +19,7 @@ export type {
   ClientStore,
   RefreshPolicyOf,
 } from './client-store.ts'
+export { MAX_CLIENT_ID } from './client-store.ts'
 export type { DocumentStore, KeptDocument } from './document-store.ts'
 export type {
   CodeOutcome,
@@ -49,6 +51,7 @@ export {
   type RevocationEntry,
   type RevocationNews,
   type RevocationStore,
+  type RevokedKind,
 } from './revocation-store.ts'
 export type { KeyRecord, RingState, RingStore, SealedKey } from './ring-store.ts'
 

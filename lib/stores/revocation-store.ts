@@ -1,11 +1,23 @@
 import type { NumericDate } from '../protocol/time.ts'
 
+export type RevokedKind =
+  | 'jti'
+  | 'grant'
+  | 'client'
+  | 'subject'
+  | 'all'
+  | 'kid'
+  | 'session'
+  | 'idp-subject'
+  | 'uses'
+
 /**
  * `client`, `subject`, `idp-subject` and `all` end what was granted or issued up to `notAfter`, whatever its number (an epoch);
- * `session` says when a session at an identity provider ends, `uses` how often one token may be used; the others name one thing.
+ * `session` says when a session at an identity provider ends, `uses` how often one token may be used; `client-record` revokes
+ * nothing and says that what is remembered of a client is over; the others name one thing.
  */
 export interface RevocationEntry {
-  readonly kind: 'jti' | 'grant' | 'client' | 'subject' | 'all' | 'kid' | 'session' | 'idp-subject' | 'uses'
+  readonly kind: RevokedKind | 'client-record'
   readonly id: string
   /** For an epoch: what was granted or issued at or before this moment is revoked. */
   readonly notAfter?: NumericDate
