@@ -20,13 +20,14 @@ export { wellKnown } from './endpoints/well-known.ts'
 export type { TokenContext } from './grants/grant-type.ts'
 export { type Auth, getAat } from './guard/auth.ts'
 export type { RequireAatOptions } from './guard/guard-options.ts'
+export type { RemoteIntrospectionOptions } from './guard/introspection-options.ts'
+export type { Fetch } from './guard/remote-documents.ts'
 export {
   protectedResource,
   type RemoteIssuer,
   type RemoteIssuerOptions,
   remoteIssuer,
 } from './guard/remote-issuer.ts'
-export type { Fetch } from './guard/remote-keys.ts'
 export { type AatGuard, requireAat } from './guard/require-aat.ts'
 export type { Aat, ClientSummary, EndpointName, GrantSummary, Health, RevocationTarget } from './http/aat.ts'
 export type { ClientCertificate } from './http/client-certificate.ts'

@@ -8,7 +8,11 @@ import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts
 import { type Clock, systemClock } from '../protocol/time.ts'
 import { type VerifiedTokensOptions, verifiedTokensOption } from '../tokens/token-cache.ts'
 import { createVerifier } from '../tokens/verifier.ts'
-import { createRemoteKeys, type Fetch } from './remote-keys.ts'
+import { introspectionOption, type RemoteIntrospectionOptions } from './introspection-options.ts'
+import { fetchPost, keepAlivePost } from './post-form.ts'
+import { type Fetch, remoteDocuments } from './remote-documents.ts'
+import { createRemoteIntrospection } from './remote-introspection.ts'
+import { createRemoteKeys } from './remote-keys.ts'
 import type { TokenSource } from './token-source.ts'
 
 export interface RemoteIssuerOptions {
@@ -26,6 +30,11 @@ export interface RemoteIssuerOptions {
   cacheLifetime?: number | undefined
   /** Seconds between fetches for unknown keys (default 30). */
   cooldown?: number | undefined
+  /**
+   * Ask the issuer about tokens (RFC 7662): about opaque ones, which nobody else can read, and about JWTs, so that revocations
+   * are known here too. Default: it is never asked; JWTs are good until they expire, and opaque tokens are not accepted.
+   */
+  introspection?: RemoteIntrospectionOptions | undefined
   /** How many verified access tokens are remembered, as of `createAat`. */
   verifiedTokens?: VerifiedTokensOptions | undefined
   /** Seconds that a fetch may take (default 5). */
@@ -52,8 +61,8 @@ const partsByRemote = new WeakMap<object, RemoteParts>()
 
 /**
  * Tokens of an express-aat (or another RFC 9068 issuer whose token headers are exactly `alg`, `typ`, `kid`) that runs
- * elsewhere: verified with its published JWK Set, without asking it about tokens. Revocation is known only to the issuer's own
- * processes; here a token is good until it expires.
+ * elsewhere: verified with its published JWK Set. Revocation is known only to the issuer's own processes; here a token is good
+ * until it expires, or, with `introspection`, for as long as the issuer says so when it is asked.
  * @throws ConfigurationError while the app starts, for wrong options
  */
 export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): RemoteIssuer {
@@ -69,10 +78,11 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
       maxTokenLifetime: optional(whole('seconds', 1, 31_536_000), 86_400),
       cacheLifetime: optional(whole('seconds', 1, 86_400), 600),
       verifiedTokens: verifiedTokensOption,
+      introspection: introspectionOption,
       cooldown: optional(whole('seconds', 1, 3600), 30),
       timeout: optional(whole('seconds', 1, 60), 5),
       onFault: optional(callback<NonNullable<RemoteIssuerOptions['onFault']>>()),
-      fetch: optional(callback<Fetch>(), (...args: Parameters<Fetch>) => globalThis.fetch(...args)),
+      fetch: optional(callback<Fetch>()),
       clock: optional(callback<Clock>(), systemClock),
     },
     (read, report) => {
@@ -82,20 +92,49 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
         report('defaultResource is not one of resources')
     },
   )
-  const { jwksUri, fetch, clock, cacheLifetime, cooldown, timeout, clockTolerance, maxTokenLifetime } =
-    settings
+  const {
+    jwksUri,
+    introspection,
+    clock,
+    cacheLifetime,
+    cooldown,
+    timeout,
+    clockTolerance,
+    maxTokenLifetime,
+  } = settings
   const resources = catalogueOf(settings.resources, settings.defaultResource)
   let warnedAt = Number.NEGATIVE_INFINITY
-  const verifier = createVerifier({
+  const documents = remoteDocuments(
+    issuer,
+    settings.fetch ?? ((...args) => globalThis.fetch(...args)),
+    timeout,
+  )
+  const rules = {
     issuer,
     audiences: [...resources.all.values()].map(({ audience }) => audience),
-    clock,
     tolerance: clockTolerance,
     maxLifetime: maxTokenLifetime,
-    ...createRemoteKeys({ issuer, jwksUri, fetch, clock, cacheLifetime, cooldown, timeout }),
+  }
+  const limits = settings.verifiedTokens
+  const verifier = createVerifier({
+    ...rules,
+    clock,
+    ...createRemoteKeys({ issuer, jwksUri, documents, clock, cacheLifetime, cooldown }),
     watch: () => () => false,
-    limits: settings.verifiedTokens,
+    limits,
   })
+  const asker =
+    introspection &&
+    createRemoteIntrospection({
+      settings: introspection,
+      rules,
+      verifyJwt: verifier.verify,
+      post: settings.fetch === undefined ? keepAlivePost() : fetchPost(settings.fetch),
+      published: () => documents.published('introspection_endpoint'),
+      clock,
+      timeout,
+      limits,
+    })
   const source: TokenSource = {
     issuer,
     clockTolerance,
@@ -103,9 +142,9 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     defaultResource: resources.fallback?.identifier,
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),
-    verify: verifier.verify,
-    knowsOpaque: () => false,
-    // Only the issuer's own processes know its revocations.
+    verify: asker?.verify ?? verifier.verify,
+    knowsOpaque: () => asker !== undefined,
+    // What only the issuer's own processes know is asked about, or not known here.
     countUse: () => undefined,
     isFresh: () => true,
     becomeFresh: async () => undefined,

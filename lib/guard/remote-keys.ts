@@ -1,27 +1,21 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto'
-import { decodeUtf8, isObject, parseJsonObject } from '../protocol/encoding.ts'
+import { isObject } from '../protocol/encoding.ts'
 import { algorithms, fitsAlgorithm, type SigningAlgorithm } from '../protocol/jwa.ts'
-import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { VerificationKey } from '../tokens/compact-jws.ts'
-
-/** The network, as `fetch`. */
-export type Fetch = typeof globalThis.fetch
+import type { RemoteDocuments } from './remote-documents.ts'
 
 export interface RemoteKeysOptions {
   readonly issuer: string
   readonly jwksUri: string | undefined
-  readonly fetch: Fetch
+  readonly documents: RemoteDocuments
   readonly clock: Clock
   /** Seconds that a set is believed without asking again; its own `max-age` may shorten it. */
   readonly cacheLifetime: number
   /** Seconds between fetches for a `kid` that is not known. */
   readonly cooldown: number
-  /** Seconds that a fetch may take. */
-  readonly timeout: number
 }
 
-const MAX_BYTES = 64 * 1024
 const MAX_KEYS = 100
 /** How long keys are used after they should have been fetched again and could not be, in seconds. */
 const STALE_WHILE_ERROR = 3600
@@ -35,11 +29,10 @@ const REFRESH_AHEAD = 0.8
 export function createRemoteKeys({
   issuer,
   jwksUri,
-  fetch,
+  documents,
   clock,
   cacheLifetime,
   cooldown,
-  timeout,
 }: RemoteKeysOptions) {
   let keys = new Map<string, VerificationKey>()
   let refreshAt = Number.POSITIVE_INFINITY
@@ -49,44 +42,11 @@ export function createRemoteKeys({
   let knownUri = jwksUri
   let fetching: Promise<void> | undefined
 
-  async function fetchJson(
-    url: string,
-  ): Promise<{ body: Record<string, unknown>; maxAge: number | undefined }> {
-    const response = await fetch(url, {
-      redirect: 'error',
-      signal: AbortSignal.timeout(timeout * 1000),
-      headers: { accept: 'application/json, application/jwk-set+json' },
-    })
-    if (!response.ok) throw new Error(`${url} answered ${response.status}`)
-    const chunks: Uint8Array[] = []
-    let size = 0
-    for await (const chunk of response.body ?? []) {
-      size += chunk.length
-      if (size > MAX_BYTES) throw new Error(`${url} is over ${MAX_BYTES} bytes`)
-      chunks.push(chunk)
-    }
-    const body = parseJsonObject(decodeUtf8(Buffer.concat(chunks)) ?? '')
-    if (body === undefined) throw new Error(`${url} is not a JSON object`)
-    const maxAge = /(?:^|[\s,])max-age=(\d{1,8})/.exec(response.headers.get('cache-control') ?? '')?.[1]
-    return { body, maxAge: maxAge === undefined ? undefined : Number(maxAge) }
-  }
-
-  async function discover(): Promise<string> {
-    // RFC 8414 §3.1: without the slash that some issuers end with.
-    const url = wellKnownUrl(issuer.replace(/\/$/, ''), 'oauth-authorization-server')
-    const { body } = await fetchJson(url)
-    // RFC 8414 §3.3: the document must be about the issuer that was asked for.
-    if (body.issuer !== issuer) throw new Error(`${url} is about another issuer`)
-    const problem = problemOfPublishedUrl(body.jwks_uri)
-    if (problem !== undefined) throw new Error(`jwks_uri of ${url} ${problem}`)
-    return body.jwks_uri as string
-  }
-
   async function refresh(): Promise<void> {
     triedAt = clock()
     try {
-      knownUri ??= await discover()
-      const { body, maxAge } = await fetchJson(knownUri)
+      knownUri ??= await documents.published('jwks_uri')
+      const { body, maxAge } = await documents.fetchJson(knownUri)
       const fresh = readKeys(body, keys)
       if (fresh.size === 0) throw new Error(`${knownUri} has no usable key`)
       keys = fresh

@@ -21,6 +21,28 @@ export interface Verified extends Remembered {
   readonly made: unknown[]
 }
 
+/** What a verified token takes in memory, in bytes: by measurement, with what a guard makes of it. */
+const bytesOf = (token: string) => 1500 + 2 * token.length
+
+/** What guards share of a token whose claims were found good. */
+export function verifiedOf(
+  token: string,
+  claims: AatClaims & Record<string, unknown>,
+  goodUntil: NumericDate,
+  isRevoked: () => boolean,
+): Verified {
+  return {
+    token,
+    claims: deepFreeze(claims),
+    scopes: Object.freeze(claims.scope === '' ? [] : claims.scope.split(' ')),
+    holder: claims.sub,
+    bytes: bytesOf(token),
+    goodUntil,
+    isRevoked,
+    made: [],
+  }
+}
+
 /** The most things that are kept beside one token. */
 const MOST = 4
 
@@ -37,7 +59,7 @@ export function keepMade({ made }: Verified, by: unknown, value: unknown): void 
   made.push(by, value)
 }
 
-export function deepFreeze<T>(value: T): T {
+function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value)
     for (const member of Object.values(value)) deepFreeze(member)

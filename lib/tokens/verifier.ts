@@ -12,7 +12,7 @@ import {
 import type { OpaqueAccessTokens } from './opaque-access-token.ts'
 import { createRecentKeys } from './recent-keys.ts'
 import { type CacheLimits, createTokenCache } from './token-cache.ts'
-import { deepFreeze, type Verified } from './verified.ts'
+import { type Verified, verifiedOf } from './verified.ts'
 
 export interface VerifierOptions {
   readonly issuer: string
@@ -45,9 +45,6 @@ const RECENT = 4096
 /** Spellings of headers that are remembered; every key has one, and a few more with other cases of `typ`. */
 const MAX_HEADERS = 64
 
-/** What a verified token takes in memory, in bytes: by measurement, with what a guard makes of it. */
-const bytesOf = (token: string) => 1500 + 2 * token.length
-
 /**
  * Verifies access tokens (RFC 9068 §4, RFC 8725) in the order of least cost: form, header, key, claims, signature; and remembers
  * those that are good, opaque ones by one look into the store. What is remembered is found by the hash of the whole token, holds as long as the key that verified it is
@@ -68,23 +65,11 @@ export function createVerifier(options: VerifierOptions) {
     headers.set(token.slice(0, token.indexOf('.') + 1), header)
   }
 
-  function verifiedOf(token: string, payload: Buffer, kid?: string, key?: VerificationKey) {
+  function believe(token: string, payload: Buffer, kid?: string, key?: VerificationKey): Known | undefined {
     const read = readClaims(payload, { issuer, audiences, now: clock(), tolerance, maxLifetime })
     if ('problem' in read) return undefined
-    const claims = deepFreeze(read.claims)
-    const verified: Known = {
-      token,
-      claims,
-      scopes: Object.freeze(claims.scope === '' ? [] : claims.scope.split(' ')),
-      holder: claims.sub,
-      bytes: bytesOf(token),
-      goodUntil: claims.exp + tolerance,
-      isRevoked: watch(claims, kid),
-      made: [],
-      kid,
-      key,
-    }
-    return verified
+    const { claims } = read
+    return { ...verifiedOf(token, claims, claims.exp + tolerance, watch(claims, kid)), kid, key }
   }
 
   /** All that can be seen without cryptography; then the signature. */
@@ -92,7 +77,7 @@ export function createVerifier(options: VerifierOptions) {
     const { alg, typ, kid } = header
     if (alg !== key.alg || !isAccessTokenType(typ) || forged.get(id) === key) return undefined
     const jws = parseCompactJws(token, header)
-    const verified = 'problem' in jws ? undefined : verifiedOf(token, jws.payload, kid, key)
+    const verified = 'problem' in jws ? undefined : believe(token, jws.payload, kid, key)
     if ('problem' in jws || verified === undefined) return undefined
     if (minted.get(id) === kid) return remember(id, verified)
     return verifyWith(alg, key.publicKey, jws.signingInput, jws.signature).then((isGood) => {
@@ -121,7 +106,7 @@ export function createVerifier(options: VerifierOptions) {
 
   async function lookUp(id: TokenKey, token: string, hash: TokenHash) {
     const claims = await opaque?.claimsOf(hash)
-    const verified = claims && verifiedOf(token, claims)
+    const verified = claims && believe(token, claims)
     return verified && remember(id, verified)
   }
 

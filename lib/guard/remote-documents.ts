@@ -1,0 +1,63 @@
+import { decodeUtf8, parseJsonObject } from '../protocol/encoding.ts'
+import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
+
+/** The network, as `fetch`. */
+export type Fetch = typeof globalThis.fetch
+
+const MAX_BYTES = 64 * 1024
+
+interface RemoteDocument {
+  readonly body: Record<string, unknown>
+  /** Seconds, of `Cache-Control`. */
+  readonly maxAge: number | undefined
+}
+
+/** Public documents of an issuer elsewhere. @param timeout seconds that a fetch may take */
+export function remoteDocuments(issuer: string, fetch: Fetch, timeout: number) {
+  /** @throws Error where there is no such JSON object */
+  async function fetchJson(url: string): Promise<RemoteDocument> {
+    const response = await fetch(url, {
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeout * 1000),
+      headers: { accept: 'application/json, application/jwk-set+json' },
+    })
+    if (!response.ok) throw new Error(`${url} answered ${response.status}`)
+    const body = parseJsonObject(decodeUtf8(await readBounded(response.body ?? [], url)) ?? '')
+    if (body === undefined) throw new Error(`${url} is not a JSON object`)
+    const maxAge = /(?:^|[\s,])max-age=(\d{1,8})/.exec(response.headers.get('cache-control') ?? '')?.[1]
+    return { body, maxAge: maxAge === undefined ? undefined : Number(maxAge) }
+  }
+
+  return {
+    fetchJson,
+
+    /** A URL that the issuer's metadata (RFC 8414) tells. @throws Error where it tells none that may be asked */
+    async published(name: 'jwks_uri' | 'introspection_endpoint'): Promise<string> {
+      // RFC 8414 §3.1: without the slash that some issuers end with.
+      const url = wellKnownUrl(issuer.replace(/\/$/, ''), 'oauth-authorization-server')
+      const { body } = await fetchJson(url)
+      // RFC 8414 §3.3: the document must be about the issuer that was asked for.
+      if (body.issuer !== issuer) throw new Error(`${url} is about another issuer`)
+      const problem = problemOfPublishedUrl(body[name])
+      if (problem !== undefined) throw new Error(`${name} of ${url} ${problem}`)
+      return body[name] as string
+    },
+  }
+}
+
+export type RemoteDocuments = ReturnType<typeof remoteDocuments>
+
+/** All of a body. @throws Error where it is too long */
+export async function readBounded(
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  what: string,
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > MAX_BYTES) throw new Error(`${what} is over ${MAX_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}

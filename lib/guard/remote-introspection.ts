@@ -1,0 +1,148 @@
+import { type TokenKey, tokenKey } from '../protocol/digest.ts'
+import { parseJsonObject } from '../protocol/encoding.ts'
+import type { Clock, NumericDate } from '../protocol/time.ts'
+import { type ClaimRules, readClaims } from '../tokens/access-token.ts'
+import { MAX_TOKEN } from '../tokens/compact-jws.ts'
+import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
+import { createRecentKeys } from '../tokens/recent-keys.ts'
+import { type CacheLimits, createTokenCache, type Remembered } from '../tokens/token-cache.ts'
+import { type Verified, verifiedOf } from '../tokens/verified.ts'
+import type { IntrospectionSettings } from './introspection-options.ts'
+import type { PostForm } from './post-form.ts'
+
+export interface RemoteIntrospectionParts {
+  readonly settings: IntrospectionSettings
+  readonly rules: Omit<ClaimRules, 'now'>
+  /** Verifies what is a JWT. */
+  readonly verifyJwt: (token: string) => Verified | undefined | Promise<Verified | undefined>
+  readonly post: PostForm
+  /** Where the issuer's metadata says that it can be asked. */
+  readonly published: () => Promise<string>
+  readonly clock: Clock
+  /** Seconds that a question may take. */
+  readonly timeout: number
+  readonly limits: CacheLimits
+}
+
+interface Answered extends Remembered {
+  readonly verified: Verified
+  /** The answer is believed until then without asking again. */
+  readonly believedUntil: NumericDate
+}
+
+/** Questions on their way at once; over that, 503. */
+const MAX_IN_FLIGHT = 256
+/** Seconds after a question that failed in which the next ones fail at once. */
+const PAUSE = 1
+/** Tokens that are remembered as not active: in a memory of their own, so that they drive out no good one. */
+const RECENT = 8192
+
+/**
+ * Asks an issuer elsewhere about tokens (RFC 7662), once for each token and `cache` seconds, however many requests wait for the
+ * answer. What the issuer cannot be asked is thrown: 503, never 401.
+ */
+export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
+  const { settings, rules, verifyJwt, post, published, clock, timeout, limits } = parts
+  const { cache, staleWhileError } = settings
+  const answers = createTokenCache<Answered>(limits)
+  /** Until when they are believed to be not active. */
+  const inactive = createRecentKeys<NumericDate>(RECENT)
+  const underWay = new Map<TokenKey, Promise<Verified | undefined>>()
+  let endpoint = settings.endpoint
+  let failure: { readonly error: unknown; readonly at: NumericDate } | undefined
+
+  async function credentials(form: URLSearchParams): Promise<Record<string, string>> {
+    const { clientId, clientSecret, clientAssertion } = settings
+    if (clientSecret !== undefined) {
+      // RFC 6749 §2.3.1: both are form-encoded first.
+      const encode = (part: string) => new URLSearchParams({ '': part }).toString().slice(1)
+      const pair = Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString('base64')
+      return { authorization: `Basic ${pair}` }
+    }
+    form.set('client_id', clientId)
+    form.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
+    form.set('client_assertion', (await clientAssertion?.()) ?? '')
+    return {}
+  }
+
+  /** @throws Error where there is no answer of 200 with a JSON object that says whether the token is active */
+  async function ask(token: string): Promise<Record<string, unknown> & { readonly active: boolean }> {
+    if (failure !== undefined && Math.abs(clock() - failure.at) < PAUSE) throw failure.error
+    if (underWay.size > MAX_IN_FLIGHT)
+      throw new Error(`${MAX_IN_FLIGHT} tokens are being asked about already`)
+    try {
+      endpoint ??= await published()
+      const form = new URLSearchParams({ token, token_type_hint: 'access_token' })
+      const { status, text } = await post(endpoint, form, await credentials(form), timeout)
+      const answer = status === 200 ? parseJsonObject(text) : undefined
+      if (typeof answer?.active !== 'boolean') throw new Error(`${endpoint} answered ${status}`)
+      failure = undefined
+      return { ...answer, active: answer.active }
+    } catch (cause) {
+      const error = new Error('the issuer cannot be asked about tokens', { cause })
+      failure = { error, at: clock() }
+      // It may have moved: the metadata is asked again next time.
+      endpoint = settings.endpoint
+      throw error
+    }
+  }
+
+  /** An opaque token as the issuer tells it; judged like what a JWT says itself. */
+  function believe(token: string, answer: Record<string, unknown>): Verified | undefined {
+    const { active, token_type, uses_limited, ...claims } = answer
+    const read = readClaims(Buffer.from(JSON.stringify(claims)), { ...rules, now: clock() })
+    if ('problem' in read) return undefined
+    return verifiedOf(token, read.claims, read.claims.exp + rules.tolerance, () => false)
+  }
+
+  function remember(id: TokenKey, verified: Verified, askedAt: NumericDate): void {
+    const believedUntil = Math.min(askedAt + cache, verified.goodUntil)
+    const goodUntil = Math.min(believedUntil + staleWhileError, verified.goodUntil)
+    answers.add(
+      id,
+      { verified, believedUntil, goodUntil, holder: verified.holder, bytes: verified.bytes },
+      askedAt,
+    )
+  }
+
+  async function find(
+    id: TokenKey,
+    token: string,
+    known: Answered | undefined,
+  ): Promise<Verified | undefined> {
+    const signed = isOpaqueForm(token) ? undefined : await verifyJwt(token)
+    if (signed === undefined && !isOpaqueForm(token)) return undefined
+    const askedAt = clock()
+    let answer: Awaited<ReturnType<typeof ask>>
+    try {
+      answer = await ask(token)
+    } catch (error) {
+      if (known !== undefined && clock() < known.goodUntil) return known.verified
+      throw error
+    }
+    const verified = answer.active ? (signed ?? believe(token, answer)) : undefined
+    if (verified === undefined) {
+      answers.drop(id)
+      inactive.add(id, askedAt + cache)
+    } else if (answer.uses_limited !== true) remember(id, verified, askedAt)
+    return verified
+  }
+
+  return {
+    /** @returns at once where the answer is known; `undefined` for a token that is not good, whatever the reason */
+    verify(token: string): Verified | undefined | Promise<Verified | undefined> {
+      if (token.length > MAX_TOKEN) return undefined
+      if (settings.tokens === 'opaque' && !isOpaqueForm(token)) return verifyJwt(token)
+      const id = tokenKey(token)
+      const now = clock()
+      const known = answers.find(id, now)
+      if (known !== undefined && now < known.believedUntil) return known.verified
+      if (now < (inactive.get(id) ?? Number.NEGATIVE_INFINITY)) return undefined
+      const flight = underWay.get(id)
+      if (flight !== undefined) return flight
+      const found = find(id, token, known).finally(() => underWay.delete(id))
+      underWay.set(id, found)
+      return found
+    },
+  }
+}
