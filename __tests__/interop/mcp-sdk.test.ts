@@ -11,8 +11,9 @@ import type {
 } from '@modelcontextprotocol/sdk/shared/auth.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import express, { type Express, type RequestHandler } from 'express'
-import { type Aat, memoryStores, requireAat } from '../../lib/index.ts'
+import { type Aat, type AatOptions, memoryStores, requireAat } from '../../lib/index.ts'
 import { StoreUnavailable } from '../../lib/protocol/oauth-error.ts'
+import { HOST, startStrangersHost } from '../support/strangers-host.ts'
 import { claimsOf, manualClock, startWorld, type World, type WorldOptions } from '../support/world.ts'
 import { expectNoNull, visit } from './visit.ts'
 
@@ -63,6 +64,8 @@ class Program implements OAuthClientProvider {
   authorizationUrl: URL | undefined
   redirectUrl = 'http://127.0.0.1:33418/callback'
   readonly metadata: Partial<OAuthClientMetadata>
+  /** Where it publishes its metadata: it need not register then. */
+  clientMetadataUrl?: string
 
   constructor(metadata: Partial<OAuthClientMetadata> = {}) {
     this.metadata = metadata
@@ -114,7 +117,7 @@ describe.each([
     for (const close of closing.splice(0).reverse()) await close()
   })
 
-  async function start(options: WorldOptions = {}) {
+  async function start(options: WorldOptions = {}, aat: Partial<AatOptions> = {}) {
     const world = await startWorld({
       issuerPath,
       ...options,
@@ -127,6 +130,7 @@ describe.each([
         defaultResource: `${base}/api`,
         clients: [],
         localhostAnyPort: true,
+        ...aat,
       }),
       after: (app, aat) => mountMcp(app, aat, new URL('/mcp', aat.issuer).href),
     })
@@ -254,6 +258,29 @@ describe.each([
       expect(await call(client, 'read_tasks')).toMatchObject({ scopes: [READ] })
     },
   )
+
+  test('arrives by the URL of its metadata, without registration, and refreshes', async () => {
+    const host = await startStrangersHost()
+    closing.push(host.close)
+    const world = await start({}, { clientMetadataDocuments: true, outbound: { network: host.network } })
+    const program = new Program()
+    program.clientMetadataUrl = `https://${HOST}/oauth/client.json`
+    host.answerJson({ client_id: program.clientMetadataUrl, ...program.clientMetadata })
+    const session = mcp(world, program)
+    await expect(session.connect()).rejects.toBeInstanceOf(UnauthorizedError)
+    expect(session.lines()).toEqual([
+      'POST /mcp 401',
+      'GET /.well-known/oauth-protected-resource/mcp 200',
+      `GET /.well-known/oauth-authorization-server${issuerPath} 200`,
+    ])
+    await session.finish()
+    const client = await session.connect()
+    expect(await call(client, 'read_tasks')).toMatchObject({ clientId: program.clientMetadataUrl })
+    world.clock.advance(306)
+    expect(await call(client, 'read_tasks')).toMatchObject({ scopes: [READ] })
+    expect(program.authorizationUrl).toBeUndefined()
+    expect(host.requests).toEqual([`${HOST}/oauth/client.json`])
+  })
 
   test('a loopback redirect may have another port each time', async () => {
     const world = await start()
