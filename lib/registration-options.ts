@@ -31,6 +31,8 @@ export interface RegistrationPolicyOptions {
   redirectHosts?: string[] | undefined
   /** Seconds: the longest that access tokens live (default the resource's; it may only shorten that). */
   accessTokenLifetime?: number | undefined
+  /** Formats of access tokens that a client may choose (default none: they have the resource's). */
+  accessTokenFormats?: ('jwt' | 'opaque')[] | undefined
   refreshTokens?:
     | {
         /** Strategies that a client may choose; the first is for those that do not (default just the server's). */
@@ -82,6 +84,7 @@ const policyShape = object({
   scopes: optional(listOf(text({ max: 128 }))),
   redirectHosts: optional(listOf(verified<string>(problemOfRedirectHost), { min: 1, max: 1000 })),
   accessTokenLifetime: seconds(86_400),
+  accessTokenFormats: optional(listOf(oneOf('jwt', 'opaque')), []),
   refreshTokens: optional(
     object({
       issuance: optional(listOf(oneOf('keep', 'rotate', 'rotate-and-reset'), { min: 1, max: 3 })),
@@ -177,6 +180,7 @@ function policyFrom(
     longestAccessToken: Math.max(
       ...[...resources.all.values()].map((resource) => resource.accessTokenLifetime),
     ),
+    accessTokenFormats: given.accessTokenFormats,
     issuances,
     mustUseIdpSessionExpiry,
     keepsForPublicClients,

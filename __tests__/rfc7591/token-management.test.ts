@@ -70,6 +70,19 @@ describe('a client asks for less, and gets it', () => {
       }
     }))
 
+  test('access_token_format, where the policy leaves the choice', () =>
+    withWorld({ accessTokenFormats: ['opaque'] }, async (world) => {
+      const isJwt = (token: string) => token.split('.').length === 3
+      const { body } = await world.register({ ...base, access_token_format: 'opaque' })
+      expect(body.access_token_format).toBe('opaque')
+      const { body: tokens } = await tokensOf(world, body)
+      expect(isJwt(tokens.access_token)).toBe(false)
+      expect((await world.call('/api/a', tokens.access_token)).status).toBe(200)
+      const { status, body: other } = await world.register({ ...base, access_token_format: 'jwt' })
+      expect([status, other.access_token_format]).toEqual([201, undefined])
+      expect(isJwt((await tokensOf(world, other)).body.access_token)).toBe(true)
+    }))
+
   test('grant types, and the scope that it gets without asking', () =>
     withWorld({}, async (world) => {
       const { body } = await world.register({ ...base, grant_types: ['authorization_code'], scope: 'a b' })
@@ -84,7 +97,7 @@ describe('a client asks for less, and gets it', () => {
   test('what it does not ask for is not in the answer, and is the server', () =>
     withWorld({}, async (world) => {
       const { body, text } = await world.register(base)
-      expect(text).not.toMatch(/lifetime|issuance|idp/)
+      expect(text).not.toMatch(/lifetime|issuance|idp|format/)
       const { body: tokens } = await tokensOf(world, body)
       expect([tokens.expires_in, tokens.refresh_token_expires_in]).toEqual([300, 30 * 86_400])
     }))
@@ -129,6 +142,7 @@ describe('a client asks for more, and gets what the policy allows', () => {
 const wrong: [string, unknown[]][] = [
   ['access_token_lifetime', [0, -1, 1.5, '60', null, true, [], {}, Number.MAX_VALUE]],
   ['refresh_token_lifetime', [0, -1, 1.5, '60', null, true, [], {}, Number.MAX_VALUE]],
+  ['access_token_format', ['JWT', 'reference', '', 1, null, true, ['jwt'], {}, '__proto__']],
   ['refresh_token_issuance', ['Keep', 'reuse', '', 1, null, true, ['keep'], {}, '__proto__']],
 ]
 test.each(wrong)('%s that is malformed is 400 invalid_client_metadata', (name, values) =>
@@ -226,19 +240,20 @@ describe('a policy that changes holds for clients that registered before', () =>
 
   test('stricter lifetimes, strategies and scopes hold from the next use on', () =>
     redeployed(
-      { refreshTokens: { issuance: ['keep'], lifetime: 5000 } },
+      { refreshTokens: { issuance: ['keep'], lifetime: 5000 }, accessTokenFormats: ['opaque'] },
       { refreshTokens: { issuance: ['rotate'], lifetime: 100 }, accessTokenLifetime: 20, scopes: ['b'] },
       async (world, client, old) => {
         expect(old.body).toMatchObject({ refresh_token_expires_in: 5000, scope: 'a' })
         expect((await refresh(world, client, old.body.refresh_token)).body.error).toBe('invalid_scope')
         const { body: tokens } = await tokensOf(world, client, 'b')
         expect(tokens).toMatchObject({ expires_in: 20, refresh_token_expires_in: 100 })
+        expect(claimsOf(tokens.access_token).scope).toBe('b')
         const { body: next } = await refresh(world, client, tokens.refresh_token)
         expect(next.refresh_token).not.toBe(tokens.refresh_token)
         world.clock.advance(101)
         expect((await refresh(world, client, next.refresh_token)).body.error).toBe('invalid_grant')
       },
-      { refresh_token_issuance: 'keep', refresh_token_lifetime: 5000 },
+      { refresh_token_issuance: 'keep', refresh_token_lifetime: 5000, access_token_format: 'opaque' },
     ))
 
   test('a laxer one gives nobody more than was registered', () =>

@@ -20,6 +20,8 @@ export interface RegistrationPolicy {
   readonly accessTokenLifetime: number | undefined
   /** Seconds: the longest of any resource. */
   readonly longestAccessToken: number
+  /** Formats of access tokens that a client may choose, in place of the resource's. */
+  readonly accessTokenFormats: readonly ('jwt' | 'opaque')[]
   /** Strategies that a client may choose. */
   readonly issuances: readonly RefreshIssuance[]
   /** Seconds: the longest that a refresh token of its clients lives unless it is used. */
@@ -71,7 +73,9 @@ export function accessTokenLifetimeFor(
  * and nobody gets more than was registered by one that became laxer.
  */
 export function clientInForce(client: Client, policy: RegistrationPolicy): Client {
-  const { defaultScope, accessTokenLifetime, refreshTokens, boundToIdpSession, ...rest } = client
+  const { defaultScope, accessTokenLifetime, accessTokenFormat, refreshTokens, boundToIdpSession, ...rest } =
+    client
+  const format = policy.accessTokenFormats.find((allowed) => allowed === accessTokenFormat)
   const scope = defaultScope?.filter((token) => policy.scopes.includes(token)) ?? []
   const lifetime = accessTokenLifetimeFor(accessTokenLifetime, policy)
   const allowed = policy.refreshPolicyOf(client)
@@ -85,6 +89,7 @@ export function clientInForce(client: Client, policy: RegistrationPolicy): Clien
     allowedScope: policy.scopes,
     ...(scope.length > 0 && { defaultScope: scope }),
     ...(lifetime !== undefined && { accessTokenLifetime: lifetime }),
+    ...(format !== undefined && { accessTokenFormat: format }),
     ...(refreshTokens !== undefined && {
       refreshTokens: {
         ...(refreshTokens.issuance !== undefined && { issuance: refreshPolicy.issuance }),

@@ -9,10 +9,13 @@ import {
 const issuances: readonly RefreshIssuance[] = ['keep', 'rotate', 'rotate-and-reset']
 
 /** What a client wishes of its tokens. */
-export type TokenWishes = Pick<Client, 'accessTokenLifetime' | 'refreshTokens' | 'boundToIdpSession'>
+export type TokenWishes = Pick<
+  Client,
+  'accessTokenLifetime' | 'accessTokenFormat' | 'refreshTokens' | 'boundToIdpSession'
+>
 
 /**
- * Token management in a registration: `access_token_lifetime` and `refresh_token_lifetime` (seconds), `refresh_token_issuance`,
+ * Token management in a registration: `access_token_lifetime` and `refresh_token_lifetime` (seconds), `access_token_format`, `refresh_token_issuance`,
  * `use_idp_session_expiry`. A wish for more than the policy allows comes to what it allows, and the answer tells so; what is
  * malformed is refused, for that client believes something about its tokens that is not so.
  * @throws OAuthError `invalid_client_metadata`
@@ -21,6 +24,10 @@ export function readTokenWishes(metadata: Record<string, unknown>, policy: Regis
   const wishedIssuance = metadata.refresh_token_issuance
   if (wishedIssuance !== undefined && !issuances.includes(wishedIssuance as RefreshIssuance))
     throw refusal(`refresh_token_issuance must be one of ${issuances.join(', ')}`)
+  const wishedFormat = metadata.access_token_format
+  if (wishedFormat !== undefined && wishedFormat !== 'jwt' && wishedFormat !== 'opaque')
+    throw refusal('access_token_format must be jwt or opaque')
+  const accessTokenFormat = policy.accessTokenFormats.find((allowed) => allowed === wishedFormat)
   const issuance = policy.issuances.find((allowed) => allowed === wishedIssuance)
   const boundToIdpSession = readIdpSessionExpiry(metadata.use_idp_session_expiry, policy)
   const wishedAccess = readSeconds(metadata.access_token_lifetime, 'access_token_lifetime')
@@ -40,15 +47,22 @@ export function readTokenWishes(metadata: Record<string, unknown>, policy: Regis
   }
   return {
     ...(accessTokenLifetime !== undefined && { accessTokenLifetime }),
+    ...(accessTokenFormat !== undefined && { accessTokenFormat }),
     ...(Object.keys(refreshTokens).length > 0 && { refreshTokens }),
     ...(boundToIdpSession !== undefined && { boundToIdpSession }),
   }
 }
 
 /** The same in the response: what was registered, where something was wished. */
-export function tokenWishesOf({ accessTokenLifetime, refreshTokens, boundToIdpSession }: TokenWishes) {
+export function tokenWishesOf({
+  accessTokenLifetime,
+  accessTokenFormat,
+  refreshTokens,
+  boundToIdpSession,
+}: TokenWishes) {
   return {
     access_token_lifetime: accessTokenLifetime,
+    access_token_format: accessTokenFormat,
     refresh_token_lifetime: refreshTokens?.lifetime,
     refresh_token_issuance: refreshTokens?.issuance,
     use_idp_session_expiry: boundToIdpSession,
