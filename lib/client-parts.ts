@@ -20,7 +20,7 @@ export function createClientParts(
   'registrations' | 'registry' | 'newClient' | 'limitUnused' | 'hasDocumentClients' | 'authenticateClient'
 > {
   const { clients, registration, stores, secrets, issuer, clock, monotonic, random } = configuration
-  const registrations = createRegistrations(registration, stores, clock, random, emit)
+  const registrations = createRegistrations(registration, stores, clock, random, emit, () => clientKeys)
   const { documentClients, clientKeys } = createOutbound(configuration, registrations, emit)
   const ids = createSelfDescribingIds(secrets, issuer, random)
   const registry = createClientRegistry({

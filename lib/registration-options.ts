@@ -16,7 +16,11 @@ import {
 import type { ResourceCatalogue } from './protocol/resource.ts'
 import { policyOf, type RefreshSettings } from './refresh-policy.ts'
 import { defaultQuotas, quotasOption, type RegistrationQuotaOptions } from './registration-quota-options.ts'
-import { type StatementIssuerOptions, statementIssuersOption } from './statement-issuer-options.ts'
+import {
+  checkStatementIssuers,
+  type StatementIssuerOptions,
+  statementIssuersOption,
+} from './statement-issuer-options.ts'
 
 /** What clients of one kind of registration may have. A client can ask for less, never for more. */
 export interface RegistrationPolicyOptions {
@@ -146,6 +150,7 @@ export function registrationRulesOf(
       return [name, policyFrom(name, policy, [...known], server)]
     }),
   )
+  checkStatementIssuers(options.softwareStatements, server.outboundPorts, report)
   return {
     policies,
     quotas: options.quotas,

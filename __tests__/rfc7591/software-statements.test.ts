@@ -4,6 +4,7 @@ import { SignJWT, UnsecuredJWT } from 'jose'
 import { readConfiguration } from '../../lib/configuration.ts'
 import type { RegistrationOptions, RegistrationPolicyOptions } from '../../lib/index.ts'
 import { makeSharedStores } from '../support/stores.ts'
+import { HOST, startStrangersHost } from '../support/strangers-host.ts'
 import { basic, manualClock, startWorld, type TokenAnswer, type World } from '../support/world.ts'
 
 const uri = 'https://app.example/cb'
@@ -203,6 +204,47 @@ test('maxAge: from iat, which must be there then', () =>
     options({}, { maxAge: 100 }),
   ))
 
+test('jwksUri: fetched through the guard, once for many statements, and again for a key that is not known', async () => {
+  const host = await startStrangersHost()
+  const at = `https://${HOST}/board.json`
+  let keys = [jwkOf(first.publicKey)]
+  let status = 200
+  host.answer((_req, res) => {
+    res.writeHead(status, { 'Content-Type': 'application/json' })
+    res.end(JSON.stringify({ keys }))
+  })
+  const world = await startWorld({
+    aat: {
+      registration: { quotas: false, softwareStatements: [{ issuer: BOARD, jwksUri: at }] },
+      outbound: { network: host.network },
+    },
+  })
+  try {
+    const register = async (signing?: Signing) =>
+      world.register({ software_statement: await statement(world, {}, signing) })
+    status = 503
+    const away = await register()
+    expect([away.status, away.body.error, away.headers.has('retry-after')]).toEqual([
+      503,
+      'temporarily_unavailable',
+      true,
+    ])
+    status = 200
+    world.clock.advance(60)
+    for (let round = 0; round < 5; round++) expect((await register()).status).toBe(201)
+    expect(host.requests).toHaveLength(2)
+    keys = [jwkOf(second.publicKey)]
+    world.clock.advance(60)
+    expect((await register({ key: second.privateKey })).status).toBe(201)
+    expectRefused(await register(), 'invalid_software_statement')
+    expectRefused(await register({ key: stranger.privateKey }), 'invalid_software_statement')
+    expect(host.requests).toHaveLength(3)
+  } finally {
+    await world.close()
+    await host.close()
+  }
+})
+
 test('algorithms: just those of the list', () =>
   withWorld(
     async (world) => {
@@ -267,7 +309,10 @@ test('a list that cannot be right is told at once', () => {
   const issuer = { issuer: BOARD, jwks }
   for (const [registration, what] of [
     [{ softwareStatements: [issuer, issuer] }, 'twice'],
-    [{ softwareStatements: [{ issuer: BOARD }] }, 'jwks'],
+    [{ softwareStatements: [{ issuer: BOARD }] }, 'either jwks or jwksUri'],
+    [{ softwareStatements: [{ ...issuer, jwksUri: 'https://a.example/jwks' }] }, 'either jwks or jwksUri'],
+    [{ softwareStatements: [{ issuer: BOARD, jwksUri: 'http://a.example/jwks' }] }, 'jwksUri'],
+    [{ softwareStatements: [{ issuer: BOARD, jwksUri: 'https://127.0.0.1/jwks' }] }, 'jwksUri'],
     [{ softwareStatements: [{ ...issuer, jwks: { keys: [jwkOf(first.privateKey)] } }] }, 'private members'],
     [{ softwareStatements: [{ ...issuer, algorithms: ['HS256'] }] }, 'algorithms'],
     [{ softwareStatements: [{ ...issuer, algorithms: [] }] }, 'algorithms'],

@@ -1,17 +1,10 @@
-import {
-  createLocalJWKSet,
-  decodeJwt,
-  errors,
-  type JSONWebKeySet,
-  type JWTVerifyOptions,
-  type JWTVerifyResult,
-  jwtVerify,
-} from 'jose'
+import { decodeJwt } from 'jose'
 import { sha256 } from '../protocol/digest.ts'
 import { hasControlCharacter } from '../protocol/encoding.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { Client, ReplayStore } from '../stores/ports.ts'
-import type { ClientJwks, ClientKeys } from './client-keys.ts'
+import type { ClientKeys } from './client-keys.ts'
+import { verifyByKeys } from './verify-by-keys.ts'
 
 /** Algorithms that an assertion may be signed with; asymmetric only. */
 export const assertionAlgorithms = ['ES256', 'ES384', 'ES512', 'RS256', 'PS256', 'EdDSA', 'Ed25519'] as const
@@ -81,37 +74,4 @@ export async function problemOfAssertion(
   // Where the store cannot take them now, the next assertion is soon enough.
   await keys.keep(client).catch(() => undefined)
   return undefined
-}
-
-/** What newer keys may mend: the client may have changed them a moment ago. */
-const keyErrors: readonly string[] = [
-  errors.JWKSNoMatchingKey.code,
-  errors.JWSSignatureVerificationFailed.code,
-]
-
-/** By the keys that are known, and where none of them fits by newer ones. @returns the result, or the private reason */
-async function verifyByKeys(
-  assertion: string,
-  client: Client,
-  keys: ClientKeys,
-  options: JWTVerifyOptions,
-): Promise<JWTVerifyResult | string> {
-  const known = await keys.of(client)
-  if (known === undefined) return 'the client has no keys'
-  const first = await verify(assertion, known, options)
-  if (typeof first !== 'string' || !keyErrors.includes(first)) return first
-  const newer = await keys.renewed(client)
-  return newer === undefined ? first : verify(assertion, newer, options)
-}
-
-async function verify(
-  assertion: string,
-  jwks: ClientJwks,
-  options: JWTVerifyOptions,
-): Promise<JWTVerifyResult | string> {
-  try {
-    return await jwtVerify(assertion, createLocalJWKSet(jwks as unknown as JSONWebKeySet), options)
-  } catch (error) {
-    return error instanceof errors.JOSEError ? error.code : 'malformed'
-  }
 }

@@ -7,6 +7,9 @@ import type { RemoteDocuments, RemoteDocumentsOptions } from './remote-documents
 
 export type ClientJwks = NonNullable<Client['jwks']>
 
+/** Whose keys they are: a client, or an issuer of software statements. */
+export type KeyOwner = Pick<Client, 'id' | 'origin' | 'jwks' | 'jwksUri'>
+
 export interface ClientKeysOptions {
   readonly documents: (
     options: Pick<RemoteDocumentsOptions<ClientJwks>, 'kind' | 'cut' | 'read'>,
@@ -41,18 +44,18 @@ export function createClientKeys({ documents: makeDocuments, renewClient }: Clie
 
   return {
     /** @throws OAuthError 503 where they cannot be had */
-    async of({ jwks, jwksUri }: Client): Promise<ClientJwks | undefined> {
+    async of({ jwks, jwksUri }: KeyOwner): Promise<ClientJwks | undefined> {
       return jwks ?? (jwksUri === undefined ? undefined : fetched(() => documents.get(jwksUri)))
     },
 
     /** Newer ones, for an assertion that none of them verifies; at a bounded rate, whoever sends such assertions. */
-    async renewed({ id, origin, jwksUri }: Client): Promise<ClientJwks | undefined> {
+    async renewed({ id, origin, jwksUri }: KeyOwner): Promise<ClientJwks | undefined> {
       if (jwksUri !== undefined) return fetched(() => documents.renew(jwksUri))
       return origin === 'document' ? (await renewClient?.(id))?.jwks : undefined
     },
 
     /** They verified an assertion: somebody relies on them. */
-    async keep({ jwksUri }: Client): Promise<void> {
+    async keep({ jwksUri }: KeyOwner): Promise<void> {
       if (jwksUri !== undefined) await documents.keep(jwksUri)
     },
   }

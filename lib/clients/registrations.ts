@@ -2,6 +2,7 @@ import type { Emit } from '../protocol/events.ts'
 import type { Random } from '../protocol/random.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { Client, Stores } from '../stores/ports.ts'
+import type { ClientKeys } from './client-keys.ts'
 import { type ClientDraft, readClientMetadata } from './client-metadata.ts'
 import { createInitialAccessTokens, type InitialAccessTokens } from './initial-access-tokens.ts'
 import { refusal } from './metadata-members.ts'
@@ -51,6 +52,7 @@ export function createRegistrations(
   clock: Clock,
   random: Random,
   emit: Emit,
+  keys: () => ClientKeys,
 ): Registrations {
   /** Records do not change once they are read, and are remembered elsewhere. */
   const judged = new WeakMap<Client, Client>()
@@ -58,6 +60,7 @@ export function createRegistrations(
   const statements = createSoftwareStatements({
     issuers: statementIssuers,
     audiences: statementAudiences,
+    keys,
     clock,
   })
   const store = stores.initialAccessTokens

@@ -1,12 +1,16 @@
-import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose'
+import { decodeJwt, errors, type JWTPayload } from 'jose'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Clock } from '../protocol/time.ts'
+import type { ClientJwks, ClientKeys, KeyOwner } from './client-keys.ts'
+import { verifyByKeys } from './verify-by-keys.ts'
 
 /** Who may vouch for software (RFC 7591 §2.3). */
 export interface StatementIssuer {
   /** The `iss` of its statements. */
   readonly issuer: string
-  readonly jwks: { readonly keys: readonly Record<string, unknown>[] }
+  readonly jwks: ClientJwks | undefined
+  /** Where its keys are published, in place of `jwks`. */
+  readonly jwksUri: string | undefined
   readonly algorithms: readonly string[]
   /** Seconds from `iat` in which a statement may be used; absent: until its `exp`, if it has one. */
   readonly maxAge: number | undefined
@@ -16,6 +20,7 @@ export interface SoftwareStatementsOptions {
   readonly issuers: readonly StatementIssuer[]
   /** Whom a statement that names an audience must be for: this server, by its issuer or its registration endpoint. */
   readonly audiences: readonly string[]
+  readonly keys: () => ClientKeys
   readonly clock: Clock
 }
 
@@ -40,7 +45,7 @@ export function issuerOfStatement(statement: string | undefined): string | undef
   }
 }
 
-export function createSoftwareStatements({ issuers, audiences, clock }: SoftwareStatementsOptions) {
+export function createSoftwareStatements({ issuers, audiences, keys, clock }: SoftwareStatementsOptions) {
   const byName = new Map(issuers.map((issuer) => [issuer.issuer, issuer]))
 
   /** @throws OAuthError `unapproved_software_statement` where nobody trusts its issuer, else `invalid_software_statement` */
@@ -56,7 +61,22 @@ export function createSoftwareStatements({ issuers, audiences, clock }: Software
         'software_statement is from an issuer that this server does not trust',
       )
     const now = clock()
-    const { payload, protectedHeader } = await verifiedBy(trusted, statement, now)
+    const { jwks, jwksUri } = trusted
+    const owner: KeyOwner = {
+      id: name,
+      origin: 'configuration',
+      ...(jwks !== undefined && { jwks }),
+      ...(jwksUri !== undefined && { jwksUri }),
+    }
+    const verified = await verifyByKeys(statement, owner, keys(), {
+      issuer: name,
+      algorithms: [...trusted.algorithms],
+      currentDate: new Date(now * 1000),
+      clockTolerance: TOLERANCE,
+    })
+    if (verified === errors.JWTExpired.code) throw invalid('is expired')
+    if (typeof verified === 'string') throw invalid('could not be verified', verified)
+    const { payload, protectedHeader } = verified
     // Another kind of JWT of the same issuer, an ID token or an access token, vouches for no software (RFC 8725 §3.11).
     const type = protectedHeader.typ?.toLowerCase() ?? 'jwt'
     if (!['jwt', 'application/jwt', 'software-statement+jwt'].includes(type)) throw invalid('has another typ')
@@ -66,6 +86,9 @@ export function createSoftwareStatements({ issuers, audiences, clock }: Software
     if (iat !== undefined && iat > now + TOLERANCE) throw invalid('is from the future')
     if (trusted.maxAge !== undefined && (iat === undefined || now > iat + trusted.maxAge + TOLERANCE))
       throw invalid('is too old')
+    await keys()
+      .keep(owner)
+      .catch(() => undefined)
     return payload
   }
 
@@ -96,24 +119,3 @@ export function createSoftwareStatements({ issuers, audiences, clock }: Software
 }
 
 export type SoftwareStatements = ReturnType<typeof createSoftwareStatements>
-
-async function verifiedBy({ issuer, jwks, algorithms }: StatementIssuer, statement: string, now: number) {
-  const options = {
-    issuer,
-    algorithms: [...algorithms],
-    currentDate: new Date(now * 1000),
-    clockTolerance: TOLERANCE,
-  }
-  try {
-    return await jwtVerify(statement, createLocalJWKSet(jwks as unknown as JSONWebKeySet), options)
-  } catch (error) {
-    if (error instanceof errors.JWTExpired) throw invalid('is expired')
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw invalid('could not be verified', error)
-    // Without `kid` each key that fits is tried; a JWK Set here has few.
-    for await (const key of error) {
-      const verified = await jwtVerify(statement, key, options).catch(() => undefined)
-      if (verified !== undefined) return verified
-    }
-    throw invalid('could not be verified')
-  }
-}
