@@ -1,4 +1,4 @@
-import { type ClientOptions, clientOptions, secretOf } from './client-options.ts'
+import { type ClientOptions, clientOptions } from './client-options.ts'
 import {
   type ClientMetadataDocumentOptions,
   clientMetadataDocumentsOption,
@@ -21,6 +21,7 @@ import {
   object,
   oneOf,
   optional,
+  secretOf,
   text,
   verified,
   whole,

@@ -3,13 +3,13 @@ import { authenticationMethods } from './clients/client-credentials.ts'
 import { problemOfClientJwks } from './clients/client-jwks.ts'
 import { sha256 } from './protocol/digest.ts'
 import {
-  type Check,
   either,
   flag,
   listOf,
   object,
   oneOf,
   optional,
+  secretOf,
   text,
   verified,
   whole,
@@ -95,17 +95,6 @@ export const clientOptions = object({
   introspects: optional(listOf(text())),
   mayDeny: optional(flag, false),
 })
-
-/** Nothing of the value is repeated: one that is too short may be a secret all the same. */
-export function secretOf(min: number): Check<string> {
-  return (value, path, report) => {
-    if (typeof value !== 'string' || value.length < min || value.length > 1024)
-      report(
-        `${path} must be a string of ${min} to 1024 characters, not ${typeof value === 'string' ? `one of ${value.length}` : `of type ${typeof value}`}`,
-      )
-    return value as string
-  }
-}
 
 /** What the rest of the configuration says about its clients. */
 interface ClientRules extends RedirectUriRules {

@@ -1,6 +1,7 @@
 import { aatOptionsShape, type CheckedOptions } from './aat-options.ts'
 import { clientOf } from './client-options.ts'
 import type { RegistrationRules } from './clients/registrations.ts'
+import { dpopRules } from './dpop-options.ts'
 import { endpointUrlsOf } from './endpoint-paths.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { DpopRules, EndpointName } from './http/aat.ts'
@@ -21,7 +22,6 @@ import { registrationRulesOf } from './registration-options.ts'
 import { memoryStores } from './stores/memory/memory-stores.ts'
 import { type Client, MAX_CLIENT_ID, type RefreshPolicyOf, type Stores } from './stores/ports.ts'
 import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
-import { dpopNonces } from './tokens/dpop-nonce.ts'
 import { longestTokenLength } from './tokens/mint.ts'
 import type { CacheLimits } from './tokens/token-cache.ts'
 
@@ -144,17 +144,18 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
   const secrets = options.secrets.filter((secret) => secret !== undefined)
   const [newest = randomId(random, 32), ...older] = secrets
   const derived: Configuration['secrets'] = [deriveKeys(newest), ...older.map(deriveKeys)]
+  const stores = options.stores ?? memoryStores({ clock })
   return {
     issuer,
     secrets: derived,
-    stores: options.stores ?? memoryStores({ clock }),
+    stores,
     resources,
     clients,
     refreshPolicyOf: refreshPolicies(refreshSettings),
     refreshSettings,
     registration,
     idpSessions: options.idpSessions,
-    dpop: { ...options.dpop, nonces: options.dpop.nonces === 'required' ? dpopNonces(derived) : undefined },
+    dpop: dpopRules(options.dpop, derived, stores, clock),
     readCertificate: options.clientCertificate && certificateReader(options.clientCertificate),
     clientMetadataDocuments: options.clientMetadataDocuments,
     outbound: options.outbound,

@@ -1,4 +1,10 @@
+import { localReplays } from './guard/local-replays.ts'
+import type { DpopRules } from './http/aat.ts'
+import type { DerivedKeys } from './protocol/derived-keys.ts'
 import { flag, object, oneOf, optional, whole } from './protocol/options.ts'
+import type { Clock } from './protocol/time.ts'
+import type { Stores } from './stores/ports.ts'
+import { dpopNonces } from './tokens/dpop-nonce.ts'
 
 /** Access tokens bound to a key of the client's (RFC 9449). Clients may always use DPoP; this is what they must. */
 export interface DpopOptions {
@@ -11,16 +17,37 @@ export interface DpopOptions {
   nonces?: 'off' | 'required' | undefined
   /** Seconds that a proof without nonce is good for after its `iat` (default 60, 5 to 300). */
   proofLifetime?: number | undefined
+  /**
+   * Where guards remember proofs: `shared` (default) in the stores, so that a proof works once on all instances, for one command to
+   * Redis a request; `local` in each instance's memory, where another instance takes it once more. Bearer tokens never ask.
+   */
+  replays?: 'shared' | 'local' | undefined
 }
 
-const defaults = { required: false, nonces: 'off' as const, proofLifetime: 60 }
+const defaults = { required: false, nonces: 'off' as const, proofLifetime: 60, replays: 'shared' as const }
 
 /** What is checked of `dpop`. */
 export const dpopShape = optional(
   object({
     required: optional(flag, defaults.required),
     nonces: optional(oneOf('off', 'required'), defaults.nonces),
+    replays: optional(oneOf('shared', 'local'), defaults.replays),
     proofLifetime: optional(whole('seconds', 5, 300), defaults.proofLifetime),
   }),
   defaults,
 )
+
+/** What proofs must be, by the options. */
+export function dpopRules(
+  { required, nonces, proofLifetime, replays }: ReturnType<typeof dpopShape>,
+  secrets: readonly [DerivedKeys, ...DerivedKeys[]],
+  stores: Pick<Stores, 'replays'>,
+  clock: Clock,
+): DpopRules {
+  return {
+    required,
+    nonces: nonces === 'required' ? dpopNonces(secrets) : undefined,
+    proofLifetime,
+    guardReplays: replays === 'shared' ? stores.replays : localReplays(clock),
+  }
+}

@@ -4,6 +4,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { OAuthClientInformationMixed, OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
+import { DPOP_CHALLENGE } from '../support/dpop.ts'
 import { Browser } from '../support/world.ts'
 import { type Shop, startShop } from './start-shop.ts'
 
@@ -29,7 +30,7 @@ test.each(['GET', 'POST', 'DELETE'])(
     )
     expect(status).toBe(401)
     expect(headers.get('www-authenticate')).toBe(
-      `Bearer scope="orders:read", resource_metadata="${shop.base}/.well-known/oauth-protected-resource/mcp"`,
+      `Bearer scope="orders:read", resource_metadata="${shop.base}/.well-known/oauth-protected-resource/mcp", ${DPOP_CHALLENGE}`,
     )
   },
 )

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { localPath } from '../../example-app/sign-in.js'
+import { DPOP_CHALLENGE } from '../support/dpop.ts'
 import { Browser } from '../support/world.ts'
 import { type Shop, startShop } from './start-shop.ts'
 
@@ -162,7 +163,7 @@ describe('GET and POST /api/orders', () => {
     const { status, headers } = await shop.call('GET', '/api/orders')
     expect(status).toBe(401)
     expect(headers.get('www-authenticate')).toBe(
-      `Bearer scope="orders:read", resource_metadata="${shop.base}/.well-known/oauth-protected-resource/api"`,
+      `Bearer scope="orders:read", resource_metadata="${shop.base}/.well-known/oauth-protected-resource/api", ${DPOP_CHALLENGE}`,
     )
   })
 

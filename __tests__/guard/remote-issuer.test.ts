@@ -11,6 +11,7 @@ import {
   remoteIssuer,
   requireAat,
 } from '../../lib/index.ts'
+import { DPOP_CHALLENGE, PROOF_ALGORITHMS } from '../support/dpop.ts'
 import { until } from '../support/until.ts'
 import { type ManualClock, manualClock, readAnswer, startWorld } from '../support/world.ts'
 
@@ -198,7 +199,7 @@ describe('an API whose issuer is elsewhere', () => {
     const url = `${api.base}/.well-known/oauth-protected-resource/things`
     expect([none.status, none.headers.get('www-authenticate')]).toEqual([
       401,
-      `Bearer scope="read", resource_metadata="${url}"`,
+      `Bearer scope="read", resource_metadata="${url}", ${DPOP_CHALLENGE}`,
     ])
     const metadata = await fetch(url)
     expect(metadata.headers.get('access-control-allow-origin')).toBe(null)
@@ -207,6 +208,7 @@ describe('an API whose issuer is elsewhere', () => {
       authorization_servers: [world.issuer],
       scopes_supported: ['read', 'write'],
       bearer_methods_supported: ['header'],
+      dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
     })
     const fromPage = await fetch(url, { headers: { Origin: 'https://page.example' } })
     expect(fromPage.headers.get('access-control-allow-origin')).toBe('*')

@@ -13,6 +13,7 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import express, { type Express, type RequestHandler } from 'express'
 import { type Aat, type AatOptions, memoryStores, requireAat } from '../../lib/index.ts'
 import { StoreUnavailable } from '../../lib/protocol/oauth-error.ts'
+import { DPOP_CHALLENGE } from '../support/dpop.ts'
 import { HOST, startStrangersHost } from '../support/strangers-host.ts'
 import { claimsOf, manualClock, startWorld, type World, type WorldOptions } from '../support/world.ts'
 import { expectNoNull, visit } from './visit.ts'
@@ -457,12 +458,12 @@ describe.each([
     expect((await world.call('/mcp')).headers.get('www-authenticate')).not.toContain('offline_access')
   })
 
-  test('the first answer is a plain challenge: Bearer alone, no error, values quoted', async () => {
+  test('the first answer is a plain challenge: Bearer first, no error, values quoted', async () => {
     const world = await start()
     const answer = await world.call('/mcp')
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toBe(
-      `Bearer scope="${READ}", resource_metadata="${world.base}/.well-known/oauth-protected-resource/mcp"`,
+      `Bearer scope="${READ}", resource_metadata="${world.base}/.well-known/oauth-protected-resource/mcp", ${DPOP_CHALLENGE}`,
     )
   })
 

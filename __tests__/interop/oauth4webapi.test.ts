@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as oauth from 'oauth4webapi'
+import { DPOP_CHALLENGE } from '../support/dpop.ts'
 import {
   CONFIDENTIAL,
   PUBLIC,
@@ -348,12 +349,14 @@ describe.each([
     const none = await fetch(`${world.base}/api/a`)
     expect(none.status).toBe(401)
     expect(none.headers.get('www-authenticate')).toBe(
-      `Bearer scope="a", resource_metadata="${metadataOf('/api')}"`,
+      `Bearer scope="a", resource_metadata="${metadataOf('/api')}", ${DPOP_CHALLENGE}`,
     )
     const challengeOf = async (token: string, path: string) => {
       const refusal = await rejection(resourceCall(token, path))
       const [challenge, ...more] = refusal.cause as { scheme: string; parameters: Record<string, string> }[]
-      expect([refusal.name, more, challenge?.scheme]).toEqual(['WWWAuthenticateChallengeError', [], 'bearer'])
+      expect([refusal.name, challenge?.scheme]).toEqual(['WWWAuthenticateChallengeError', 'bearer'])
+      // A token without the scope is no matter of how it is presented.
+      expect(more.map(({ scheme }) => scheme)).toEqual(refusal.status === 401 ? ['dpop'] : [])
       return { status: refusal.status, ...challenge?.parameters }
     }
     expect(await challengeOf('garbled', '/api/a')).toMatchObject({

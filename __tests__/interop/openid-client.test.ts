@@ -141,7 +141,7 @@ describe.each([
       client.fetchProtectedResource(config, refreshed.access_token, api, 'GET'),
     ).rejects.toMatchObject({
       status: 401,
-      cause: [{ scheme: 'bearer', parameters: { error: 'invalid_token' } }],
+      cause: [{ scheme: 'bearer', parameters: { error: 'invalid_token' } }, { scheme: 'dpop' }],
     })
     await expect(client.tokenRevocation(config, 'never-issued')).resolves.toBeUndefined()
   })

@@ -2,6 +2,7 @@ import { afterAll, expect, test } from '@jest/globals'
 import express from 'express'
 import request from 'supertest'
 import { createAat, requireAat, tokenEndpoint, wellKnown } from '../../lib/index.ts'
+import { DPOP_CHALLENGE } from '../support/dpop.ts'
 
 /** An app that never listens itself: some hosts, and supertest, call it as a function of request and response. */
 const issuer = 'https://shop.example.com'
@@ -30,7 +31,7 @@ test('the guard challenges', async () => {
   const { status, headers } = await request(app).get('/api')
   expect(status).toBe(401)
   expect(headers['www-authenticate']).toBe(
-    `Bearer scope="read", resource_metadata="${issuer}/.well-known/oauth-protected-resource/api"`,
+    `Bearer scope="read", resource_metadata="${issuer}/.well-known/oauth-protected-resource/api", ${DPOP_CHALLENGE}`,
   )
 })
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import express from 'express'
 import express4 from 'express4'
 import { memoryStores, requireAat } from '../../lib/index.ts'
+import { DPOP_CHALLENGE } from '../support/dpop.ts'
 import { jtiOf } from '../support/forge.ts'
 import { requestText, sendRaw, splitResponses } from '../support/wire.ts'
 import { headerOf, manualClock, startWorld, type World } from '../support/world.ts'
@@ -73,12 +74,14 @@ test('BRR-001: without credentials: 401, a challenge with the metadata and no er
   for (const headers of [
     {},
     { Authorization: 'Basic YTpi' },
-    { Authorization: 'DPoP abc' },
+    { Authorization: 'Negotiate abc' },
     { Authorization: 'Bearers x' },
   ] as Record<string, string>[]) {
     const answer = await world.call('/api/ab', undefined, headers)
     expect(answer.status).toBe(401)
-    expect(challengeOf(answer)).toBe(`Bearer scope="a b", resource_metadata="${metadataUrl()}"`)
+    expect(challengeOf(answer)).toBe(
+      `Bearer scope="a b", resource_metadata="${metadataUrl()}", ${DPOP_CHALLENGE}`,
+    )
     expect(answer.body).toEqual({ error: 'unauthorized', error_description: 'an access token is required' })
     expect(answer.headers.get('cache-control')).toBe('no-store')
   }
@@ -89,7 +92,7 @@ test('BRR-002: a bad token: invalid_token, and nothing of the token comes back',
     const answer = await world.call('/api/a', bad)
     expect(answer.status).toBe(401)
     expect(challengeOf(answer)).toBe(
-      `Bearer error="invalid_token", error_description="the access token is malformed, expired, revoked, or not for this resource", scope="a", resource_metadata="${metadataUrl()}"`,
+      `Bearer error="invalid_token", error_description="the access token is malformed, expired, revoked, or not for this resource", scope="a", resource_metadata="${metadataUrl()}", ${DPOP_CHALLENGE}`,
     )
     expect(answer.text + challengeOf(answer)).not.toContain('CANARY')
   }

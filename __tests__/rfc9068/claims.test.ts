@@ -201,7 +201,6 @@ test('CLM-016: a token of a deleted client is refused at once', async () => {
 })
 
 test('CLM-017: a sender-constrained token is no bearer token', async () => {
-  // The challenge is Bearer: DPoP is not spoken here, so offering it would mislead.
   for (const cnf of [{ jkt: 'x'.repeat(43) }, { 'x5t#S256': 'x'.repeat(43) }, {}, null])
     await expectRefused(forger.withClaims({ cnf }))
 })

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { ConfigurationError, memoryStores, requireAat } from '../../lib/index.ts'
+import { DPOP_CHALLENGE } from '../support/dpop.ts'
 import { type Forger, forgerOf } from '../support/forge.ts'
 import { Browser, manualClock, startWorld, type World } from '../support/world.ts'
 
@@ -29,7 +30,7 @@ test('the challenge says what would be enough (RFC 9470 section 3)', async () =>
   const answer = await world.call('/api/gold', forger.withClaims({ acr: 'silver' }))
   expect([answer.status, answer.body.error]).toEqual([401, 'insufficient_user_authentication'])
   expect(challengeOf(answer)).toBe(
-    `Bearer error="insufficient_user_authentication", error_description="this needs another or a more recent sign-in", scope="a", acr_values="gold platinum", resource_metadata="${world.base}/.well-known/oauth-protected-resource/api"`,
+    `Bearer error="insufficient_user_authentication", error_description="this needs another or a more recent sign-in", scope="a", acr_values="gold platinum", resource_metadata="${world.base}/.well-known/oauth-protected-resource/api", ${DPOP_CHALLENGE}`,
   )
   const tooOld = await world.call('/api/recent', forger.withClaims({ auth_time: world.clock() - 300 }))
   expect(challengeOf(tooOld)).toContain('max_age="60"')

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import express from 'express'
 import { protectedResource, remoteIssuer } from '../../lib/index.ts'
+import { PROOF_ALGORITHMS } from '../support/dpop.ts'
 import { readAnswer, startWorld, type World } from '../support/world.ts'
 
 let world: World
@@ -21,6 +22,7 @@ test('MET-011: each resource has its document, and challenges point to it', asyn
       authorization_servers: [world.issuer],
       scopes_supported: scopes,
       bearer_methods_supported: ['header'],
+      dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
     })
     const challenge = (await world.call(guarded)).headers.get('www-authenticate') ?? ''
     const url = /resource_metadata="([^"]+)"/.exec(challenge)?.[1] ?? ''
@@ -66,6 +68,7 @@ test('MET-011: an API whose issuer is elsewhere serves its own document', async 
       authorization_servers: ['https://as.example'],
       scopes_supported: ['a'],
       bearer_methods_supported: ['header'],
+      dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
     })
     const other = await readAnswer(await fetch(`${base}/.well-known/oauth-protected-resource`))
     expect([other.status, other.body.error]).toEqual([404, 'invalid_request'])

@@ -40,3 +40,9 @@ interface DpopKeyOptions {
 export function athOf(accessToken: string): string {
   return createHash('sha256').update(accessToken).digest('base64url')
 }
+
+/** JWS algorithms of proofs, as metadata names them. */
+export const PROOF_ALGORITHMS = ['ES256', 'ES384', 'ES512', 'RS256', 'PS256', 'EdDSA', 'Ed25519']
+
+/** What every 401 of a guard offers beside Bearer. */
+export const DPOP_CHALLENGE = `DPoP algs="${PROOF_ALGORITHMS.join(' ')}"`

@@ -25,11 +25,15 @@ export function wellKnown(aat: Aat): RequestHandler {
     // As it arrives from a proxy that strips the issuer's path.
     ['/.well-known/jwks.json', () => jwksOf(parts)],
   ])
+  const binds = {
+    isDpopRequired: parts.dpop.required,
+    readsCertificates: parts.readCertificate !== undefined,
+  }
   for (const resource of parts.resources.all.values()) {
     const url = new URL(wellKnownUrl(resource.identifier, 'oauth-protected-resource'))
     if (url.origin === origin)
       documents.set(url.pathname, () => ({
-        body: resourceMetadataOf(resource, parts.issuer),
+        body: resourceMetadataOf(resource, parts.issuer, binds),
         maxAge: METADATA_MAX_AGE,
       }))
   }

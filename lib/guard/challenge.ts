@@ -1,7 +1,8 @@
 import type { Response } from 'express'
 import { sendJson, setNoStore } from '../http/headers.ts'
+import { proofAlgorithms } from '../tokens/dpop-proof.ts'
 
-/** What a challenge says (RFC 6750 §3, RFC 9470 §3, RFC 9728 §5.1). */
+/** What a challenge says (RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3, RFC 9728 §5.1). */
 export interface Challenge {
   readonly status: 400 | 401 | 403
   /** Absent where the request had no credentials (RFC 6750 §3.1). */
@@ -10,6 +11,8 @@ export interface Challenge {
     | 'invalid_token'
     | 'insufficient_scope'
     | 'insufficient_user_authentication'
+    | 'invalid_dpop_proof'
+    | 'use_dpop_nonce'
   readonly description?: string
   /** Every scope that the operation needs, in one challenge: clients ask for just this. */
   readonly scope?: string | undefined
@@ -17,11 +20,20 @@ export interface Challenge {
   readonly maxAge?: number | undefined
 }
 
-/** Refuses with a challenge. Its values come from the configuration and from here, never from the request. */
+/** What is offered to whom: DPoP alone to those who use it or must, else Bearer, and DPoP after it. */
+export type Offer = 'DPoP' | 'Bearer, DPoP'
+
+const algs = `algs="${proofAlgorithms.join(' ')}"`
+
+/**
+ * Refuses with a challenge. Its values come from the configuration and from here, never from the request. Some clients read the
+ * first scheme only.
+ */
 export function sendChallenge(
   res: Response,
   { status, error, description, scope, acrValues, maxAge }: Challenge,
   resourceMetadata: string,
+  offer: Offer,
 ): void {
   const parameters: [string, string | number | undefined][] = [
     ['error', error],
@@ -35,7 +47,8 @@ export function sendChallenge(
     .flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name}="${value}"`]))
     .join(', ')
   setNoStore(res)
-  res.setHeader('WWW-Authenticate', `Bearer ${challenge}`)
+  if (offer === 'DPoP') res.setHeader('WWW-Authenticate', `DPoP ${challenge}, ${algs}`)
+  else res.setHeader('WWW-Authenticate', `Bearer ${challenge}${status === 401 ? `, DPoP ${algs}` : ''}`)
   sendJson(
     res,
     status,

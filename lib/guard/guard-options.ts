@@ -32,6 +32,11 @@ export interface RequireAatOptions<Claims = unknown> {
    */
   whenRevocationStale?: 'refuse' | 'accept' | undefined
   /**
+   * `accept` (default): tokens that are bound to a key need their DPoP proof, others do not (RFC 9449). `require`: only bound ones
+   * are good here.
+   */
+  dpop?: 'accept' | 'require' | undefined
+  /**
    * Reads custom claims into a type of the app's, synchronously; throwing refuses the token. What it returns is kept with the
    * token for the next requests: it is for reading.
    */
@@ -47,6 +52,7 @@ export interface GuardSettings<Claims> {
   readonly acrs: readonly string[]
   readonly maxAge: number | undefined
   readonly whenRevocationStale: 'refuse' | 'accept'
+  readonly dpop: 'accept' | 'require'
   readonly readClaims: RequireAatOptions<Claims>['readClaims']
 }
 
@@ -90,6 +96,7 @@ export function readGuardOptions<Claims>(
       ),
       maxAge: optional(whole('seconds', 0, 31_536_000)),
       whenRevocationStale: optional(oneOf('refuse', 'accept'), 'refuse'),
+      dpop: optional(oneOf('accept', 'require'), 'accept'),
       readClaims: optional(callback<NonNullable<RequireAatOptions<Claims>['readClaims']>>()),
     },
     (read, report) => {
@@ -111,7 +118,7 @@ export function readGuardOptions<Claims>(
       }
     },
   )
-  const { scope, resource, acr, principal, maxAge, whenRevocationStale, readClaims } = settings
+  const { scope, resource, acr, principal, maxAge, whenRevocationStale, dpop, readClaims } = settings
   return {
     resource: (resource === undefined ? sources[0]?.defaultResource : canonicalResource(resource)) as string,
     scopes: [scope ?? []].flat(),
@@ -119,6 +126,7 @@ export function readGuardOptions<Claims>(
     acrs: [acr ?? []].flat(),
     maxAge,
     whenRevocationStale,
+    dpop,
     readClaims,
   }
 }

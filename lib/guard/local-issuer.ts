@@ -21,6 +21,13 @@ export function sourceOfLocal(aat: Aat): TokenSource {
       const limit = revocations.limitOf(jti)
       return limit && parts.stores.accessTokens.use(tokenHash(jti), limit.atMost ?? 0, limit.until)
     },
+    senders: {
+      ...parts.dpop,
+      replays: parts.dpop.guardReplays,
+      readCertificate: parts.readCertificate,
+      onRefusedProof: (reason, clientId) =>
+        void parts.emit('dpop_proof.refused', { at: 'resource', clientId, reason }),
+    },
     isFresh: revocations.isFresh,
     becomeFresh: (whenStale) => (whenStale === 'accept' ? revocations.freshOrCounted() : revocations.fresh()),
     onFault: (error) => {

@@ -34,6 +34,22 @@ export function refusalsOf({ scopes, principal, acrs, maxAge }: GuardSettings<un
     acrValues: acrs.join(' '),
     maxAge,
   }
+  const otherKey: Challenge = {
+    ...invalidToken,
+    description: 'the access token is bound to another key than that of the DPoP proof',
+  }
+  const badProof: Challenge = {
+    status: 401,
+    error: 'invalid_dpop_proof',
+    description: 'the DPoP proof is missing, not good, or was used before (RFC 9449 section 4.3)',
+    scope,
+  }
+  const noNonce: Challenge = {
+    status: 401,
+    error: 'use_dpop_nonce',
+    description: 'the DPoP proof needs the nonce of DPoP-Nonce',
+    scope,
+  }
   const ambiguous: Challenge = {
     status: 400,
     error: 'invalid_request',
@@ -47,6 +63,9 @@ export function refusalsOf({ scopes, principal, acrs, maxAge }: GuardSettings<un
     insufficientScope,
     wrongPrincipal,
     stepUp,
+    otherKey,
+    badProof,
+    noNonce,
   }
 }
 

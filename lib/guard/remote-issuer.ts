@@ -1,4 +1,5 @@
 import { Router } from 'express'
+import { type ClientCertificate, certificateReader } from '../http/client-certificate.ts'
 import { type Document, METADATA_MAX_AGE, resourceMetadataOf, serveDocuments } from '../http/documents.ts'
 import { callback, optional, readOptions, text, verified, whole } from '../protocol/options.ts'
 import { randomId, systemRandom } from '../protocol/random.ts'
@@ -11,6 +12,7 @@ import { createVerifier } from '../tokens/verifier.ts'
 import { introspectionOption, type RemoteIntrospectionOptions } from './introspection-options.ts'
 import { fetchPost, keepAlivePost } from './post-form.ts'
 import { type Fetch, remoteDocuments } from './remote-documents.ts'
+import { type RemoteDpopOptions, remoteDpopRules, remoteDpopShape } from './remote-dpop.ts'
 import { createRemoteIntrospection } from './remote-introspection.ts'
 import { createRemoteKeys } from './remote-keys.ts'
 import type { TokenSource } from './token-source.ts'
@@ -37,6 +39,10 @@ export interface RemoteIssuerOptions {
   introspection?: RemoteIntrospectionOptions | undefined
   /** How many verified access tokens are remembered, as of `createAat`. */
   verifiedTokens?: VerifiedTokensOptions | undefined
+  /** How DPoP proofs are checked here. */
+  dpop?: RemoteDpopOptions | undefined
+  /** The certificate of the client's TLS connection, as of `createAat`. */
+  clientCertificate?: ClientCertificate | undefined
   /** Seconds that a fetch may take (default 5). */
   timeout?: number | undefined
   /** Told when keys cannot be had; default a warning of the process. */
@@ -79,6 +85,8 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
       cacheLifetime: optional(whole('seconds', 1, 86_400), 600),
       verifiedTokens: verifiedTokensOption,
       introspection: introspectionOption,
+      dpop: remoteDpopShape,
+      clientCertificate: optional(callback<ClientCertificate>()),
       cooldown: optional(whole('seconds', 1, 3600), 30),
       timeout: optional(whole('seconds', 1, 60), 5),
       onFault: optional(callback<NonNullable<RemoteIssuerOptions['onFault']>>()),
@@ -145,6 +153,10 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     verify: asker?.verify ?? verifier.verify,
     knowsOpaque: () => asker !== undefined,
     // What only the issuer's own processes know is asked about, or not known here.
+    senders: {
+      ...remoteDpopRules(settings.dpop, clock),
+      readCertificate: settings.clientCertificate && certificateReader(settings.clientCertificate),
+    },
     countUse: () => undefined,
     isFresh: () => true,
     becomeFresh: async () => undefined,
@@ -193,9 +205,13 @@ export function protectedResource(remote: RemoteIssuer): Router {
   if (parts === undefined)
     throw new TypeError('protectedResource: the argument must be what remoteIssuer() returned')
   const documents = new Map<string, () => Document>()
+  const binds = {
+    isDpopRequired: false,
+    readsCertificates: parts.source.senders.readCertificate !== undefined,
+  }
   for (const resource of parts.resources.all.values()) {
     documents.set(new URL(wellKnownUrl(resource.identifier, 'oauth-protected-resource')).pathname, () => ({
-      body: resourceMetadataOf(resource, remote.issuer),
+      body: resourceMetadataOf(resource, remote.issuer, binds),
       maxAge: METADATA_MAX_AGE,
     }))
   }

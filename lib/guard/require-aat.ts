@@ -4,11 +4,12 @@ import { wellKnownUrl } from '../protocol/resource-uri.ts'
 import { keepMade, madeBy, type Verified } from '../tokens/verified.ts'
 import type { Auth } from './auth.ts'
 import { authOf } from './auth-of.ts'
-import { type Challenge, refuseForNow, sendChallenge } from './challenge.ts'
-import { readBearer } from './credential.ts'
+import { type Challenge, type Offer, refuseForNow, sendChallenge } from './challenge.ts'
+import { readCredential } from './credential.ts'
 import { type RequireAatOptions, readGuardOptions } from './guard-options.ts'
 import { judgeOf, refusalsOf } from './refusals.ts'
 import type { RemoteIssuer } from './remote-issuer.ts'
+import { addressesUnder, isRightlyPresented, problemOfSender } from './sender.ts'
 import { pickSource, sourcesOf } from './sources.ts'
 import type { TokenSource } from './token-source.ts'
 
@@ -17,11 +18,12 @@ export type AatGuard = <P>(req: Request<P>, res: Response, next: NextFunction) =
 
 /**
  * Guards a route with an access token: `app.get('/api/orders', requireAat(aat, { scope: 'orders:read' }), handler)`. Tokens are
- * taken from the `Authorization: Bearer` header only, verified without asking anybody, and refused at once when revoked.
+ * taken from the `Authorization` header only (`Bearer`, or `DPoP` with a proof), verified without asking anybody, and refused at once
+ * when revoked. A token that is bound to a key or certificate is good with that alone.
  * What it found is on `req.auth`; `getAat(req)` is the typed way to it.
  *
  * Refusals: 401 without `error` where there is no token, 401 `invalid_token`, 403 `insufficient_scope`, 401
- * `insufficient_user_authentication`, each with `resource_metadata` (RFC 6750 §3, RFC 9728 §5.1, RFC 9470 §3); 503 where keys
+ * `insufficient_user_authentication`, `invalid_dpop_proof` or `use_dpop_nonce`, each with `resource_metadata` (RFC 6750 §3, RFC 9728 §5.1, RFC 9470 §3); 503 where keys
  * cannot be had, never 401.
  * @param issuer whose tokens are good here; of several, each token is for the one that its `iss` names
  * @throws ConfigurationError while the app starts, for wrong options
@@ -32,20 +34,29 @@ export function requireAat<Claims = unknown>(
 ): AatGuard {
   const sources = sourcesOf(issuer)
   const settings = readGuardOptions(sources, options)
-  const { resource, readClaims, whenRevocationStale } = settings
+  const { resource, readClaims, whenRevocationStale, dpop } = settings
   const pick = pickSource(sources)
   const refusals = refusalsOf(settings)
   const shortcomingOf = judgeOf(settings, refusals)
   const metadataUrl = wellKnownUrl(resource, 'oauth-protected-resource')
+  const addressesOf = addressesUnder(resource)
   /** Guards of one resource share what they make of a token; what an app's `readClaims` makes is this guard's own. */
   const by = readClaims === undefined ? resource : {}
 
   /** What to hand on, or what to answer. */
-  function judge(verified: Verified | undefined, source: TokenSource): Auth<Claims> | Challenge {
+  function judge(
+    verified: Verified | undefined,
+    source: TokenSource,
+    isDpop: boolean,
+    req: Request,
+  ): Auth<Claims> | Challenge {
     if (verified === undefined || verified.claims.aud !== source.audienceOf(resource) || verified.isRevoked())
       return refusals.invalidToken
-    // A sender-constrained token is no bearer token (RFC 9449 §7.1, RFC 8705 §3).
-    if (verified.claims.cnf !== undefined) return refusals.invalidToken
+    if (
+      (isDpop || verified.claims.cnf !== undefined) &&
+      !isRightlyPresented(verified, isDpop, source.senders, req)
+    )
+      return refusals.invalidToken
     const shortcoming = shortcomingOf(verified, source.clock(), source.clockTolerance)
     if (shortcoming !== undefined) return shortcoming
     const made = madeBy(verified, by)
@@ -68,46 +79,65 @@ export function requireAat<Claims = unknown>(
       : use.then((outcome) => (outcome === 'used' ? result : refusals.invalidToken))
   }
 
-  function answer(result: Auth<Claims> | Challenge, req: object, res: Response, next: NextFunction): void {
-    if ('status' in result) sendChallenge(res, result, metadataUrl)
+  function answer(
+    result: Auth<Claims> | Challenge,
+    offer: Offer,
+    req: object,
+    res: Response,
+    next: NextFunction,
+  ): void {
+    if ('status' in result) sendChallenge(res, result, metadataUrl, offer)
     else {
       ;(req as { auth?: unknown }).auth = result
       next()
     }
   }
 
-  /** The same where something has to be waited for: a signature, a key, the revocation log. */
+  /** The same where something has to be waited for: a signature, a key, the revocation log, a proof. */
   async function judgeLater(
     found: Verified | undefined | Promise<Verified | undefined>,
     source: TokenSource,
+    isDpop: boolean,
+    req: Request,
   ): Promise<Auth<Claims> | Challenge> {
     const verified = await found
     if (verified !== undefined && !source.isFresh()) await source.becomeFresh(whenRevocationStale)
-    return count(verified, judge(verified, source), source)
+    const result = judge(verified, source, isDpop, req)
+    if (isDpop && verified !== undefined && !('status' in result)) {
+      const addresses = addressesOf(req.originalUrl)
+      const problem = await problemOfSender(verified, req, addresses, source.clock(), source.senders)
+      if (problem !== undefined) return refusals[problem]
+    }
+    return count(verified, result, source)
   }
 
-  return function aatGuard(req, res, next) {
-    const presented = readBearer(req)
-    if ('problem' in presented) return sendChallenge(res, refusals[presented.problem], metadataUrl)
-    const source = pick(presented.token)
-    if (source === undefined) return sendChallenge(res, refusals.invalidToken, metadataUrl)
+  return function aatGuard(request, res, next) {
+    const req = request as Request
+    const presented = readCredential(req)
+    const { isDpop } = presented
+    const offer = isDpop || dpop === 'require' ? 'DPoP' : 'Bearer, DPoP'
+    if ('problem' in presented) return answer(refusals[presented.problem], offer, req, res, next)
+    const source = dpop === 'require' && !isDpop ? undefined : pick(presented.token)
+    if (source === undefined) return answer(refusals.invalidToken, offer, req, res, next)
+    if (isDpop && source.senders.nonces !== undefined)
+      res.setHeader('DPoP-Nonce', source.senders.nonces.current(source.clock()))
 
     // Nothing on the way of a token that is known makes a promise.
     let result: Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge>
     try {
       const found = source.verify(presented.token)
       result =
-        found instanceof Promise || !source.isFresh()
-          ? judgeLater(found, source)
-          : count(found, judge(found, source), source)
+        found instanceof Promise || isDpop || !source.isFresh()
+          ? judgeLater(found, source, isDpop, req)
+          : count(found, judge(found, source, isDpop, req), source)
     } catch (error) {
       return refuseForNow(res, source.onFault(error))
     }
-    if (!(result instanceof Promise)) return answer(result, req, res, next)
+    if (!(result instanceof Promise)) return answer(result, offer, req, res, next)
     result
       .then(
         // Something before the guard gave up waiting (a time-out, say): there is nobody to answer.
-        (late) => (res.headersSent ? undefined : answer(late, req, res, next)),
+        (late) => (res.headersSent ? undefined : answer(late, offer, req, res, next)),
         (error: unknown) => {
           const reference = source.onFault(error)
           if (!res.headersSent) refuseForNow(res, reference)

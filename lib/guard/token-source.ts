@@ -1,4 +1,5 @@
 import type { Verified } from '../tokens/verified.ts'
+import type { SenderRules } from './sender.ts'
 
 /**
  * Where tokens come from, as the guard sees it: this process (an `aat`) or an issuer elsewhere (`remoteIssuer`). The guard is
@@ -24,6 +25,7 @@ export interface TokenSource {
   readonly knowsOpaque: (token: string) => boolean
   /** Counts a use of a token whose uses are limited: was it one too many? `undefined` for all others, which is most. */
   readonly countUse: (jti: string) => Promise<'used' | 'exhausted'> | undefined
+  readonly senders: SenderRules
   /** Are revocations known well enough, without asking anybody? */
   readonly isFresh: () => boolean
   /** Where they are not: fulfilled once they are; rejected with a 503 where they cannot be had. */

@@ -18,7 +18,7 @@ import type { ResourceCatalogue } from '../protocol/resource.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
-import type { Client, FamilyQuery, RefreshPolicyOf, Stores } from '../stores/ports.ts'
+import type { Client, FamilyQuery, RefreshPolicyOf, ReplayStore, Stores } from '../stores/ports.ts'
 import type { DpopNonces } from '../tokens/dpop-nonce.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
 import type { OwnVerifier } from '../tokens/verifier.ts'
@@ -177,6 +177,8 @@ export interface DpopRules {
   readonly nonces: DpopNonces | undefined
   /** Seconds. */
   readonly proofLifetime: number
+  /** Where guards claim proofs. */
+  readonly guardReplays: ReplayStore
 }
 
 /** What the doors use of an `aat`; wired by `createAat`. */

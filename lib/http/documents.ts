@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Request, RequestHandler, Response } from 'express'
 import type { Resource } from '../protocol/resource.ts'
+import { proofAlgorithms } from '../tokens/dpop-proof.ts'
 import { handleCors, sendJson } from './headers.ts'
 import { sendMethodNotAllowed, sendNotFound } from './responder.ts'
 
@@ -66,12 +67,16 @@ function isProbe(path: string): boolean {
 export function resourceMetadataOf(
   resource: Pick<Resource, 'identifier' | 'name' | 'scopes'>,
   issuer: string,
+  binds: { readonly isDpopRequired: boolean; readonly readsCertificates: boolean },
 ): Record<string, unknown> {
   return {
     resource: resource.identifier,
     authorization_servers: [issuer],
     scopes_supported: [...resource.scopes.keys()],
     bearer_methods_supported: ['header'],
+    dpop_signing_alg_values_supported: proofAlgorithms,
+    ...(binds.isDpopRequired && { dpop_bound_access_tokens_required: true }),
+    ...(binds.readsCertificates && { tls_client_certificate_bound_access_tokens: true }),
     ...(resource.name !== undefined && { resource_name: resource.name }),
   }
 }

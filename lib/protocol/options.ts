@@ -212,3 +212,14 @@ function editDistance(a: string, b: string): number {
   }
   return row[b.length] ?? 60
 }
+
+/** Nothing of the value is repeated: one that is too short may be a secret all the same. */
+export function secretOf(min: number): Check<string> {
+  return (value, path, report) => {
+    if (typeof value !== 'string' || value.length < min || value.length > 1024)
+      report(
+        `${path} must be a string of ${min} to 1024 characters, not ${typeof value === 'string' ? `one of ${value.length}` : `of type ${typeof value}`}`,
+      )
+    return value as string
+  }
+}
