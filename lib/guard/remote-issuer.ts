@@ -152,11 +152,11 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     scopesOf: (resource) => scopesOf(resources, resource),
     verify: asker?.verify ?? verifier.verify,
     knowsOpaque: () => asker !== undefined,
-    // What only the issuer's own processes know is asked about, or not known here.
     senders: {
       ...remoteDpopRules(settings.dpop, clock),
       readCertificate: settings.clientCertificate && certificateReader(settings.clientCertificate),
     },
+    // What only the issuer's own processes know is asked about, or not known here.
     countUse: () => undefined,
     isFresh: () => true,
     becomeFresh: async () => undefined,
