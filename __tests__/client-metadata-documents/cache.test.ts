@@ -255,18 +255,18 @@ describe('CIM-019: what is remembered is bounded', () => {
     return { cache, stores, fetches: () => fetched }
   }
 
-  test('a hundred thousand URLs: a thousand stay, those of clients that are relied on among them', async () => {
+  test('twenty thousand URLs: a thousand stay, those of clients that are relied on among them', async () => {
     const { cache, fetches } = documents()
     await cache.get('https://relied-on.example/')
     await cache.keep('https://relied-on.example/')
-    for (let index = 0; index < 100_000; index++) await cache.get(`https://a.example/${index}`)
+    for (let index = 0; index < 20_000; index++) await cache.get(`https://a.example/${index}`)
     expect(cache.size()).toBe(1001)
-    expect(fetches()).toBe(100_001)
+    expect(fetches()).toBe(20_001)
     await cache.get('https://relied-on.example/')
-    await cache.get('https://a.example/99999')
-    expect(fetches()).toBe(100_001)
+    await cache.get('https://a.example/19999')
+    expect(fetches()).toBe(20_001)
     await cache.get('https://a.example/5')
-    expect(fetches()).toBe(100_002)
+    expect(fetches()).toBe(20_002)
   })
 
   test('large ones are bounded in bytes', async () => {

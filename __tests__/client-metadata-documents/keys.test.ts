@@ -305,6 +305,25 @@ describe('keys of a client by its document', () => {
     expect([fetches('/client.json'), fetches('/keys.json')]).toEqual([1, 1])
   })
 
+  test('a document that offers both ways: with an assertion, which has to be good, or without', async () => {
+    // The shape of a document that a large provider publishes.
+    const both = {
+      token_endpoint_auth_methods_supported: ['none', 'private_key_jwt'],
+      token_endpoint_auth_signing_alg: 'ES256',
+      jwks_uri: KEYS_URL,
+    }
+    routes['/keys.json'] = jwks('one')
+    for (const method of ['private_key_jwt', 'none', undefined]) {
+      routes['/client.json'] = published({ ...both, token_endpoint_auth_method: method })
+      expect((await signIn('one')).status).toBe(200)
+      expect((await signIn('strange')).body.error).toBe('invalid_client')
+      expect((await site.signIn()).status).toBe(200)
+      site.world.clock.advance(86_401)
+    }
+    routes['/client.json'] = published({ jwks_uri: KEYS_URL })
+    expect((await site.signIn()).body.error).toBe('invalid_client')
+  })
+
   test('the method may be left out where there are keys; a client that has them does not come without', async () => {
     routes['/client.json'] = published({ jwks: jwks('one'), token_endpoint_auth_method: undefined })
     expect((await signIn('one')).status).toBe(200)

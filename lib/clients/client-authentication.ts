@@ -50,7 +50,8 @@ export function createClientAuthentication({
       return matching.some(({ expiresAt = Infinity }) => now < expiresAt) ? undefined : 'expired secret'
     }
     if (client === undefined) return 'unknown client'
-    if (client.authenticationMethod !== presented.method)
+    const isMore = client.origin === 'document' && presented.method === 'private_key_jwt'
+    if (client.authenticationMethod !== presented.method && !isMore)
       return `registered for ${client.authenticationMethod}, came with ${presented.method}`
     return presented.method === 'private_key_jwt'
       ? problemOfAssertion(presented.assertion, client, { keys, issuer, clock, replays })

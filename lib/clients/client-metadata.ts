@@ -129,7 +129,8 @@ function readResponseTypes(value: unknown, grantTypes: readonly string[]): void 
   }
 }
 
-function readKeys(
+/** @throws OAuthError */
+export function readKeys(
   metadata: Record<string, unknown>,
   method: ClientAuthenticationMethod,
   { outboundPorts }: RegistrationPolicy,

@@ -1,7 +1,7 @@
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { judgeRedirectUri } from '../protocol/redirect-uri.ts'
 import type { Client, KeptDocument } from '../stores/ports.ts'
-import { type ClientDraft, readClientMetadata } from './client-metadata.ts'
+import { type ClientDraft, readClientMetadata, readKeys } from './client-metadata.ts'
 import { FetchFailure } from './fetch-failure.ts'
 import { isTextList, MAX_NAME, optionalPage, optionalText, readContacts } from './metadata-members.ts'
 import { isAllowedRedirect, kindOfRedirect } from './redirect-hosts.ts'
@@ -25,6 +25,7 @@ const used = [
   'grant_types',
   'response_types',
   'token_endpoint_auth_method',
+  'token_endpoint_auth_methods_supported',
   'token_endpoint_auth_signing_alg',
   'jwks',
   'jwks_uri',
@@ -66,14 +67,12 @@ export function readDocumentClient(
       delete metadata[name]
     }
   }
-  const { jwks, jwks_uri: jwksUri, grant_types: grantTypes, redirect_uris: redirectUris } = metadata
-  const method =
-    metadata.token_endpoint_auth_method ??
-    (jwks === undefined && jwksUri === undefined ? 'none' : 'private_key_jwt')
-  if (method !== 'none' && method !== 'private_key_jwt')
-    throw new FetchFailure('refused', 'its token_endpoint_auth_method is neither none nor private_key_jwt')
+  const { grant_types: grantTypes, redirect_uris: redirectUris } = metadata
+  const method = methodOf(metadata)
   metadata.token_endpoint_auth_method = method
+  let keys: ReturnType<typeof readKeys> = {}
   if (method === 'none') {
+    keys = optionalKeys(metadata, policy)
     for (const name of ['jwks', 'jwks_uri', 'token_endpoint_auth_signing_alg']) delete metadata[name]
     if (isTextList(grantTypes, 20))
       metadata.grant_types = grantTypes.filter((type) => type !== 'client_credentials')
@@ -83,7 +82,39 @@ export function readDocumentClient(
     metadata.redirect_uris = usable
     metadata.application_type = usable.some((uri) => kindOfRedirect(uri) !== 'https') ? 'native' : 'web'
   }
-  return { ...draftOf(metadata, policy), id: url, origin: 'document', secrets: [], createdAt: fetchedAt }
+  return {
+    ...draftOf(metadata, policy),
+    ...keys,
+    id: url,
+    origin: 'document',
+    secrets: [],
+    createdAt: fetchedAt,
+  }
+}
+
+/**
+ * How the client authenticates. One that says that it comes without as well (`token_endpoint_auth_methods_supported`, which
+ * some programs publish) counts as public; where it brings an assertion all the same, that is verified.
+ */
+function methodOf(metadata: Record<string, unknown>): 'none' | 'private_key_jwt' {
+  const hasKeys = metadata.jwks !== undefined || metadata.jwks_uri !== undefined
+  const method = metadata.token_endpoint_auth_method ?? (hasKeys ? 'private_key_jwt' : 'none')
+  if (method !== 'none' && method !== 'private_key_jwt')
+    throw new FetchFailure('refused', 'its token_endpoint_auth_method is neither none nor private_key_jwt')
+  const supported = metadata.token_endpoint_auth_methods_supported
+  return isTextList(supported, 20) && supported.includes('none') ? 'none' : method
+}
+
+/** Keys that the client can do without: left out where they are malformed. */
+function optionalKeys(
+  metadata: Record<string, unknown>,
+  policy: RegistrationPolicy,
+): ReturnType<typeof readKeys> {
+  try {
+    return readKeys(metadata, 'private_key_jwt', policy)
+  } catch {
+    return {}
+  }
 }
 
 function draftOf(metadata: Record<string, unknown>, policy: RegistrationPolicy): ClientDraft {
