@@ -2,6 +2,7 @@ import { type Aat, partsOf } from '../http/aat.ts'
 import { tokenHash } from '../protocol/digest.ts'
 import { randomId } from '../protocol/random.ts'
 import { scopesOf } from '../protocol/resource.ts'
+import { Overcrowded } from '../tokens/turns.ts'
 import type { TokenSource } from './token-source.ts'
 
 /** An `aat` in this process: its ring and its revocation log, no HTTP. */
@@ -32,7 +33,8 @@ export function sourceOfLocal(aat: Aat): TokenSource {
     becomeFresh: (whenStale) => (whenStale === 'accept' ? revocations.freshOrCounted() : revocations.fresh()),
     onFault: (error) => {
       const reference = randomId(parts.random, 9)
-      parts.emit('fault', { where: 'requireAat', reference, error })
+      if (!(error instanceof Overcrowded) || error.isFirst)
+        parts.emit('fault', { where: 'requireAat', reference, error })
       return reference
     },
   }

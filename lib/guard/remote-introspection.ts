@@ -4,17 +4,18 @@ import type { Clock, NumericDate } from '../protocol/time.ts'
 import { type ClaimRules, readClaims } from '../tokens/access-token.ts'
 import { MAX_TOKEN } from '../tokens/compact-jws.ts'
 import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
-import { createRecentKeys } from '../tokens/recent-keys.ts'
+import { createRecent } from '../tokens/recent.ts'
 import { type CacheLimits, createTokenCache, type Remembered } from '../tokens/token-cache.ts'
 import { type Verified, verifiedOf } from '../tokens/verified.ts'
 import type { IntrospectionSettings } from './introspection-options.ts'
 import type { PostForm } from './post-form.ts'
+import type { TokenSource } from './token-source.ts'
 
 export interface RemoteIntrospectionParts {
   readonly settings: IntrospectionSettings
   readonly rules: Omit<ClaimRules, 'now'>
   /** Verifies what is a JWT. */
-  readonly verifyJwt: (token: string) => Verified | undefined | Promise<Verified | undefined>
+  readonly verifyJwt: TokenSource['verify']
   readonly post: PostForm
   /** Where the issuer's metadata says that it can be asked. */
   readonly published: () => Promise<string>
@@ -46,7 +47,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   const { cache, staleWhileError } = settings
   const answers = createTokenCache<Answered>(limits)
   /** Until when they are believed to be not active. */
-  const inactive = createRecentKeys<NumericDate>(RECENT)
+  const inactive = createRecent<TokenKey, NumericDate>(RECENT)
   const underWay = new Map<TokenKey, Promise<Verified | undefined>>()
   let endpoint = settings.endpoint
   let failure: { readonly error: unknown; readonly at: NumericDate } | undefined
@@ -109,8 +110,9 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     id: TokenKey,
     token: string,
     known: Answered | undefined,
+    from: () => string,
   ): Promise<Verified | undefined> {
-    const signed = isOpaqueForm(token) ? undefined : await verifyJwt(token)
+    const signed = isOpaqueForm(token) ? undefined : await verifyJwt(token, from)
     if (signed === undefined && !isOpaqueForm(token)) return undefined
     const askedAt = clock()
     let answer: Awaited<ReturnType<typeof ask>>
@@ -123,16 +125,16 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     const verified = answer.active ? (signed ?? believe(token, answer)) : undefined
     if (verified === undefined) {
       answers.drop(id)
-      inactive.add(id, askedAt + cache)
+      inactive.set(id, askedAt + cache)
     } else if (answer.uses_limited !== true) remember(id, verified, askedAt)
     return verified
   }
 
   return {
     /** @returns at once where the answer is known; `undefined` for a token that is not good, whatever the reason */
-    verify(token: string): Verified | undefined | Promise<Verified | undefined> {
+    verify(token: string, from: () => string): Verified | undefined | Promise<Verified | undefined> {
       if (token.length > MAX_TOKEN) return undefined
-      if (settings.tokens === 'opaque' && !isOpaqueForm(token)) return verifyJwt(token)
+      if (settings.tokens === 'opaque' && !isOpaqueForm(token)) return verifyJwt(token, from)
       const id = tokenKey(token)
       const now = clock()
       const known = answers.find(id, now)
@@ -140,7 +142,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
       if (now < (inactive.get(id) ?? Number.NEGATIVE_INFINITY)) return undefined
       const flight = underWay.get(id)
       if (flight !== undefined) return flight
-      const found = find(id, token, known).finally(() => underWay.delete(id))
+      const found = find(id, token, known, from).finally(() => underWay.delete(id))
       underWay.set(id, found)
       return found
     },

@@ -1,5 +1,6 @@
 import type { NextFunction, Request, Response } from 'express'
 import type { Aat } from '../http/aat.ts'
+import { clientAddress } from '../http/client-address.ts'
 import { wellKnownUrl } from '../protocol/resource-uri.ts'
 import { keepMade, madeBy, type Verified } from '../tokens/verified.ts'
 import type { Auth } from './auth.ts'
@@ -125,7 +126,7 @@ export function requireAat<Claims = unknown>(
     // Nothing on the way of a token that is known makes a promise.
     let result: Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge>
     try {
-      const found = source.verify(presented.token)
+      const found = source.verify(presented.token, () => clientAddress(req as Request))
       result =
         found instanceof Promise || isDpop || !source.isFresh()
           ? judgeLater(found, source, isDpop, req)

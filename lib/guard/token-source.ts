@@ -19,8 +19,9 @@ export interface TokenSource {
   /**
    * The token, for any resource, if it is good; at once where memory knows. Throws (or rejects with) what is to be answered
    * with 503, where that cannot be found out.
+   * @param from tells the address that presented it
    */
-  readonly verify: (token: string) => Verified | undefined | Promise<Verified | undefined>
+  readonly verify: (token: string, from: () => string) => Verified | undefined | Promise<Verified | undefined>
   /** May this be an opaque token of this source? Asked where there are several. */
   readonly knowsOpaque: (token: string) => boolean
   /** Counts a use of a token whose uses are limited: was it one too many? `undefined` for all others, which is most. */

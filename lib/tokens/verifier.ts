@@ -1,5 +1,4 @@
 import { type TokenHash, type TokenKey, tokenKey } from '../protocol/digest.ts'
-import { verifyWith } from '../protocol/jwa.ts'
 import type { Clock } from '../protocol/time.ts'
 import { type AatClaims, isAccessTokenType, readClaims } from './access-token.ts'
 import {
@@ -10,7 +9,8 @@ import {
   type VerificationKey,
 } from './compact-jws.ts'
 import type { OpaqueAccessTokens } from './opaque-access-token.ts'
-import { createRecentKeys } from './recent-keys.ts'
+import { createRecent } from './recent.ts'
+import { createSignatureChecks } from './signature-checks.ts'
 import { type CacheLimits, createTokenCache } from './token-cache.ts'
 import { type Verified, verifiedOf } from './verified.ts'
 
@@ -45,20 +45,23 @@ const RECENT = 4096
 /** Spellings of headers that are remembered; every key has one, and a few more with other cases of `typ`. */
 const MAX_HEADERS = 64
 
+const nobody = () => ''
+
 /**
  * Verifies access tokens (RFC 9068 §4, RFC 8725) in the order of least cost: form, header, key, claims, signature; and remembers
- * those that are good, opaque ones by one look into the store. What is remembered is found by the hash of the whole token, holds as long as the key that verified it is
- * still its `kid`'s, and is forgotten when the token expires.
+ * those that are good, opaque ones by one look into the store. What is remembered is found by the hash of the whole token, holds
+ * as long as the key that verified it is still its `kid`'s, and is forgotten when the token expires.
  */
 export function createVerifier(options: VerifierOptions) {
   const { issuer, audiences, clock, tolerance, maxLifetime, keyNow, keyFor, watch, opaque, limits } = options
   const cache = createTokenCache<Known>(limits)
   /** Signed in this process by this key. */
-  const minted = createRecentKeys<string>(RECENT)
+  const minted = createRecent<TokenKey, string>(RECENT)
   /** Not signed by this key: a forged token costs one signature check, however often it comes. */
-  const forged = createRecentKeys<VerificationKey>(RECENT)
+  const forged = createRecent<TokenKey, VerificationKey>(RECENT)
   const underWay = new Map<TokenKey, Promise<Verified | undefined>>()
   const headers = new Map<string, JwsHeader>()
+  const isSignedBy = createSignatureChecks()
 
   function rememberHeader(token: string, header: JwsHeader): void {
     if (headers.size >= MAX_HEADERS) headers.clear()
@@ -73,16 +76,16 @@ export function createVerifier(options: VerifierOptions) {
   }
 
   /** All that can be seen without cryptography; then the signature. */
-  function check(id: TokenKey, token: string, header: JwsHeader, key: VerificationKey) {
+  function check(id: TokenKey, token: string, header: JwsHeader, key: VerificationKey, from: () => string) {
     const { alg, typ, kid } = header
     if (alg !== key.alg || !isAccessTokenType(typ) || forged.get(id) === key) return undefined
     const jws = parseCompactJws(token, header)
     const verified = 'problem' in jws ? undefined : believe(token, jws.payload, kid, key)
     if ('problem' in jws || verified === undefined) return undefined
     if (minted.get(id) === kid) return remember(id, verified)
-    return verifyWith(alg, key.publicKey, jws.signingInput, jws.signature).then((isGood) => {
+    return isSignedBy(key, jws.signingInput, jws.signature, from()).then((isGood) => {
       if (isGood) return remember(id, verified)
-      forged.add(id, key)
+      forged.set(id, key)
       return undefined
     })
   }
@@ -99,9 +102,9 @@ export function createVerifier(options: VerifierOptions) {
     return shared
   }
 
-  async function checkWithUnknownKey(id: TokenKey, token: string, header: JwsHeader) {
+  async function checkWithUnknownKey(id: TokenKey, token: string, header: JwsHeader, from: () => string) {
     const key = await keyFor(header.kid)
-    return key && check(id, token, header, key)
+    return key && check(id, token, header, key, from)
   }
 
   async function lookUp(id: TokenKey, token: string, hash: TokenHash) {
@@ -112,10 +115,11 @@ export function createVerifier(options: VerifierOptions) {
 
   return {
     /**
+     * @param from tells the address that presented it, where its signature has to be checked
      * @returns at once where nothing is to be waited for; `undefined` for a token that is not good, whatever the reason
-     * @throws (or rejects with) what is to be answered with 503, where keys or the store cannot be had
+     * @throws (or rejects with) what is to be answered with 503, where keys or the store cannot be had or too many tokens wait
      */
-    verify(token: string): Verified | undefined | Promise<Verified | undefined> {
+    verify(token: string, from: () => string = nobody): Verified | undefined | Promise<Verified | undefined> {
       if (token.length > MAX_TOKEN) return undefined
       const id = tokenKey(token)
       const known = cache.find(id, clock())
@@ -130,15 +134,15 @@ export function createVerifier(options: VerifierOptions) {
       const header = jwsHeaderOf(token, headers)
       if (header === undefined) return undefined
       const key = keyNow(header.kid)
-      if (key === undefined) return once(id, checkWithUnknownKey(id, token, header))
+      if (key === undefined) return once(id, checkWithUnknownKey(id, token, header, from))
       rememberHeader(token, header)
-      const result = check(id, token, header, key)
+      const result = check(id, token, header, key, from)
       return result instanceof Promise ? once(id, result) : result
     },
 
     /** A token that this process signed needs no check of its signature. */
     noteMinted(token: string, kid: string): void {
-      minted.add(tokenKey(token), kid)
+      minted.set(tokenKey(token), kid)
     },
 
     size: cache.size,
