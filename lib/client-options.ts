@@ -1,6 +1,7 @@
 import { assertionAlgorithms } from './clients/client-assertion.ts'
 import { authenticationMethods } from './clients/client-credentials.ts'
 import { problemOfClientJwks } from './clients/client-jwks.ts'
+import { isSenderConstrained } from './clients/registration-policy.ts'
 import { sha256 } from './protocol/digest.ts'
 import {
   either,
@@ -135,10 +136,11 @@ export function clientOf(
     method === 'none' &&
     grantTypes.includes('refresh_token') &&
     refreshPolicy.issuance === 'keep' &&
+    !isSenderConstrained(given) &&
     !options.refreshTokens.dangerouslyKeepForPublicClients
   ) {
     report(
-      `${where}: refresh tokens that are kept are refused for a client without a secret, since a stolen one would never be noticed (RFC 9700 section 2.2.2); use issuance 'rotate', or refreshTokens.dangerouslyKeepForPublicClients`,
+      `${where}: refresh tokens that are kept are refused for a client without a secret, since a stolen one would never be noticed (RFC 9700 section 2.2.2); use issuance 'rotate', dpopBoundAccessTokens, or refreshTokens.dangerouslyKeepForPublicClients`,
     )
   }
   const knownScopes = new Set([...resources.all.values()].flatMap((resource) => [...resource.scopes.keys()]))

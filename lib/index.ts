@@ -22,6 +22,7 @@ export { type Auth, getAat } from './guard/auth.ts'
 export type { RequireAatOptions } from './guard/guard-options.ts'
 export type { RemoteIntrospectionOptions } from './guard/introspection-options.ts'
 export type { Fetch } from './guard/remote-documents.ts'
+export type { RemoteDpopOptions } from './guard/remote-dpop.ts'
 export {
   protectedResource,
   type RemoteIssuer,

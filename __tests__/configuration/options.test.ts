@@ -363,6 +363,13 @@ describe('numbers, lists and hooks', () => {
     expect(publicKeep({ refreshTokens: { issuance: 'keep' } })).toEqual([
       expect.stringContaining('dangerouslyKeepForPublicClients'),
     ])
+    for (const bound of ['dpopBoundAccessTokens', 'tlsClientCertificateBoundAccessTokens'])
+      expect(
+        problems({
+          clients: [{ clientId: 'p', redirectUris: ['https://a.example/cb'], [bound]: true }],
+          refreshTokens: { issuance: 'keep' },
+        }),
+      ).toEqual([])
     expect(
       publicKeep({ refreshTokens: { issuance: 'keep', dangerouslyKeepForPublicClients: true } }),
     ).toEqual([])

@@ -318,6 +318,42 @@ test('dpop_bound_access_tokens: no token without a proof; of the configuration, 
   expect((await clientCredentials(proofFor(strict), strict)).status).toBe(200)
 })
 
+test('a public client whose tokens are bound may keep its refresh token, which is good with its key alone', async () => {
+  const policies = { default: { refreshTokens: { issuance: ['rotate' as const, 'keep' as const] } } }
+  const one = await start({ aat: { registration: { policies } } })
+  const metadata = {
+    redirect_uris: ['https://client.example/cb'],
+    grant_types: ['authorization_code', 'refresh_token'],
+    token_endpoint_auth_method: 'none',
+    refresh_token_issuance: 'keep',
+  }
+  expect((await one.register(metadata)).body.error).toBe('invalid_client_metadata')
+  const { body } = await one.register({ ...metadata, dpop_bound_access_tokens: true })
+  expect(body.refresh_token_issuance).toBe('keep')
+  const client_id: string = body.client_id
+  const { code, verifier } = await one.authorize({ client_id })
+  const { body: tokens } = await one.token(
+    {
+      grant_type: 'authorization_code',
+      client_id,
+      code,
+      code_verifier: verifier,
+      redirect_uri: 'https://client.example/cb',
+    },
+    { DPoP: proofFor(one) },
+  )
+  const parameters = { grant_type: 'refresh_token', client_id, refresh_token: tokens.refresh_token }
+  for (const [by, error] of [
+    [key, undefined],
+    [await dpopKey(clock), 'invalid_grant'],
+    [key, undefined],
+  ] as const) {
+    const answer = await one.token(parameters, { DPoP: proofFor(one, by) })
+    expect(answer.body.error).toBe(error)
+    if (error === undefined) expect(answer.body.refresh_token).toBe(tokens.refresh_token)
+  }
+})
+
 test('metadata names the algorithms, and scripts of other origins may send proofs and read nonces', async () => {
   const { body } = await world.call('/.well-known/oauth-authorization-server')
   expect(body.dpop_signing_alg_values_supported).toEqual([

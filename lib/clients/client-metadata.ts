@@ -43,9 +43,10 @@ export function readClientMetadata(
   const scope = readScope(metadata.scope, policy)
   const contacts = readContacts(metadata.contacts)
   const wishes = readTokenWishes(metadata, policy)
-  if (isKeptUnguarded({ ...wishes, grantTypes, authenticationMethod: method }, policy)) {
+  const bindings = readBindings(metadata)
+  if (isKeptUnguarded({ ...wishes, ...bindings, grantTypes, authenticationMethod: method }, policy)) {
     throw refusal(
-      'refresh tokens that are kept and do not rotate are for clients that authenticate (RFC 9700 section 2.2.2)',
+      'refresh tokens that are kept and do not rotate are for clients that authenticate or prove a key (RFC 9700 section 2.2.2)',
     )
   }
   return {
@@ -57,7 +58,7 @@ export function readClientMetadata(
     ...(scope !== undefined && { defaultScope: scope }),
     ...keys,
     ...wishes,
-    ...readBindings(metadata),
+    ...bindings,
     ...(contacts !== undefined && { contacts }),
     ...optionalText('name', metadata.client_name, 'client_name', MAX_NAME),
     ...optionalText('softwareId', metadata.software_id, 'software_id', MAX_NAME),

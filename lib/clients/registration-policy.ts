@@ -46,14 +46,30 @@ export function endOfSecretOf(policy: RegistrationPolicy, now: NumericDate): Num
   return lifetime === Infinity ? undefined : now + lifetime
 }
 
+/** Are a client's refresh tokens of use to nobody else? Those of a public client are bound to what its access tokens are. */
+export function isSenderConstrained(
+  client: Pick<Client, 'dpopBoundAccessTokens' | 'tlsClientCertificateBoundAccessTokens'>,
+): boolean {
+  return client.dpopBoundAccessTokens === true || client.tlsClientCertificateBoundAccessTokens === true
+}
+
 /** Would a stolen refresh token of this client that is kept never be noticed (RFC 9700 §2.2.2)? */
 export function isKeptUnguarded(
-  client: Pick<Client, 'refreshTokens' | 'boundToIdpSession' | 'authenticationMethod' | 'grantTypes'>,
+  client: Pick<
+    Client,
+    | 'refreshTokens'
+    | 'boundToIdpSession'
+    | 'authenticationMethod'
+    | 'grantTypes'
+    | 'dpopBoundAccessTokens'
+    | 'tlsClientCertificateBoundAccessTokens'
+  >,
   policy: RegistrationPolicy,
 ): boolean {
   return (
     client.authenticationMethod === 'none' &&
     client.grantTypes.includes('refresh_token') &&
+    !isSenderConstrained(client) &&
     !policy.keepsForPublicClients &&
     policy.refreshPolicyOf(client).issuance === 'keep'
   )

@@ -18,6 +18,7 @@ export function localReplays(clock: Clock, most = MOST): ReplayStore {
       }
       const end = claimed.get(key)
       if (end !== undefined && now < end) return 'seen'
+      claimed.delete(key)
       if (claimed.size >= most) throw new StoreUnavailable('too many DPoP proofs to remember in this process')
       claimed.set(key, expiresAt)
       return 'fresh'
