@@ -124,6 +124,7 @@ const verbs = {
   ring: 'compareAndSet',
   counters: 'count',
   initialAccessTokens: 'take',
+  places: 'take',
   accessTokens: 'use',
   documents: 'save',
 } satisfies Record<Exclude<keyof Stores, 'kind' | 'check' | 'announce' | 'close'>, string>

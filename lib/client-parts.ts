@@ -1,5 +1,6 @@
 import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
+import { limitClients } from './clients/limited-clients.ts'
 import { createNewClients } from './clients/new-client.ts'
 import { createRegistrations } from './clients/registrations.ts'
 import { createSelfDescribingIds } from './clients/self-describing-id.ts'
@@ -23,9 +24,10 @@ export function createClientParts(
   const registrations = createRegistrations(registration, stores, clock, random, emit, () => clientKeys)
   const { documentClients, clientKeys } = createOutbound(configuration, registrations, emit)
   const ids = createSelfDescribingIds(secrets, issuer, random)
+  const store = limitClients(stores.clients, stores.places, registrations.policies)
   const registry = createClientRegistry({
     configured: clients,
-    store: stores.clients,
+    store,
     ids,
     inForce: registrations.inForce,
     documents: documentClients,
@@ -49,7 +51,7 @@ export function createClientParts(
   return {
     registrations,
     registry,
-    newClient: createNewClients({ store: stores.clients, ids, limitUnused, random }),
+    newClient: createNewClients({ store, ids, limitUnused, random }),
     limitUnused,
     hasDocumentClients: documentClients !== undefined,
     authenticateClient,

@@ -52,6 +52,11 @@ export interface RegistrationPolicyOptions {
    * binds to it (default false: they are told `true`). To be bound where the server does not bind, any client may choose.
    */
   mayOutliveIdpSession?: boolean | undefined
+  /**
+   * How many clients of this policy may have a record (default any number). Who registers by the door `'anyone'` takes no place
+   * before a user agrees to the client.
+   */
+  maxClients?: number | undefined
   /** Registrations need a software statement of one of `softwareStatements` (default `optional`). */
   softwareStatement?: 'required' | 'optional' | undefined
   /** Seconds after which a registration is over, however much it is used (default never). */
@@ -97,6 +102,7 @@ const policyShape = object({
     }),
   ),
   mayOutliveIdpSession: optional(flag, false),
+  maxClients: optional(whole('clients', 1, 100_000_000)),
   softwareStatement: optional(oneOf('required', 'optional'), 'optional'),
   clientLifetime: seconds(),
   clientSecretLifetime: seconds(),
@@ -190,6 +196,7 @@ function policyFrom(
     mustUseIdpSessionExpiry,
     keepsForPublicClients,
     outboundPorts,
+    maxClients: given.maxClients,
     requiresStatement: given.softwareStatement === 'required',
     clientLifetime: given.clientLifetime,
     clientSecretLifetime: given.clientSecretLifetime,

@@ -95,6 +95,7 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
       accessTokens,
       documents,
       initialAccessTokens,
+      places,
     } = stores
     // The answers are none that a verb could use; here only the questions matter.
     await Promise.allSettled([
@@ -158,6 +159,8 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
         initialAccessTokens.revoke(id),
       ]),
       initialAccessTokens.list({}),
+      places.take(sha256(text), sha256(text), T, 1),
+      places.leave(sha256(text), sha256(text)),
       accessTokens.save(tokenHash(text), text, T),
       accessTokens.read(tokenHash(text)),
       accessTokens.delete(tokenHash(text)),

@@ -9,6 +9,7 @@ import { documentStoreContract } from './document-store.contract.ts'
 import { grantStoreContract } from './grant-store.contract.ts'
 import { idpSessionContract } from './idp-session.contract.ts'
 import { initialAccessTokenStoreContract } from './initial-access-token-store.contract.ts'
+import { placeStoreContract } from './place-store.contract.ts'
 import { replayStoreContract } from './replay-store.contract.ts'
 import { requestStoreContract } from './request-store.contract.ts'
 import { revocationStoreContract } from './revocation-store.contract.ts'
@@ -28,5 +29,6 @@ export function everyContract(make: StoresFactory): void {
   describe('access tokens', () => accessTokenStoreContract(make))
   describe('documents', () => documentStoreContract(make))
   describe('initial access tokens', () => initialAccessTokenStoreContract(make))
+  describe('places', () => placeStoreContract(make))
   describe('counters', () => counterStoreContract(make))
 }

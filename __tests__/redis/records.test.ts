@@ -84,6 +84,7 @@ async function writeAll({ stores }: Place, text = 'a'): Promise<void> {
     counters,
     accessTokens,
     initialAccessTokens,
+    places,
   } = stores
   const idpSession = { issuer: text, sid: text }
   const family = await openTypical(grants, ROTATE, { clientId: text, subject: text, idpSession })
@@ -99,6 +100,7 @@ async function writeAll({ stores }: Place, text = 'a'): Promise<void> {
   await counters.count(sha256(text), 60)
   await accessTokens.save(tokenHash(text), JSON.stringify({ sub: text }), now() + 300)
   await accessTokens.use(tokenHash(text), 2, now() + 400)
+  await places.take(sha256(text), sha256(text), now() + 800, 5)
   for (const id of [anId(), anId()]) {
     const token = { id, hash: sha256(text), policy: text, uses: 2, createdAt: now(), expiresAt: now() + 700 }
     await initialAccessTokens.create(token)
@@ -191,6 +193,7 @@ test('every record ends when it should; what never ends are ring, log and client
       v: 400,
       o: 700,
       q: 700,
+      z: 800,
       y: 10,
     },
     ...{ d: 'never', ring: 'never', log: 'never', l: 100 * 365 * 86_400 },

@@ -194,7 +194,7 @@ describeEach('take-initial-token', async (action) => {
   const token = { id, hash: sha256('x'), policy: 'default', uses: 3, createdAt: now(), expiresAt: now() + 60 }
   const used = async () => (await stores.initialAccessTokens.read(id))?.used
   const created = twice(world, 'create-initial-token', action)
-  const entered = twice(world, 'enter-initial-token', action)
+  const entered = twice(world, 'take-place', action)
   expect(await stores.initialAccessTokens.create(token)).toBe('created')
   await Promise.all([created, entered])
   expect((await stores.initialAccessTokens.list({})).tokens).toHaveLength(1)

@@ -29,6 +29,8 @@ export interface Registered {
 export interface NewClientDetail {
   /** Anybody may register here: until the client is used, its id is all there is of it. */
   readonly isOpen: boolean
+  /** It has a record from the start, and so a place of those that its policy has. */
+  readonly needsRecord: boolean
   readonly now: NumericDate
   readonly secretExpiresAt: NumericDate | undefined
 }
@@ -44,9 +46,9 @@ export interface NewClientsOptions {
 export function createNewClients({ store, ids, limitUnused, random }: NewClientsOptions) {
   return async function newClient(
     draft: ClientDraft,
-    { isOpen, now, secretExpiresAt }: NewClientDetail,
+    { isOpen, needsRecord, now, secretExpiresAt }: NewClientDetail,
   ): Promise<Registered> {
-    const issued = isOpen ? ids.issue(draft, now, secretExpiresAt) : undefined
+    const issued = isOpen && !needsRecord ? ids.issue(draft, now, secretExpiresAt) : undefined
     const client = issued && ids.read(issued.id)?.client
     if (issued !== undefined && client !== undefined) return { client, ...issued }
 

@@ -30,6 +30,8 @@ export interface RegistrationPolicy {
   readonly mustUseIdpSessionExpiry: boolean
   /** Tokens that do not rotate are allowed for clients that do not authenticate (against RFC 9700 §2.2.2). */
   readonly keepsForPublicClients: boolean
+  /** How many clients of it may have a record; absent: any number. */
+  readonly maxClients: number | undefined
   /** A software statement of a trusted issuer is required. */
   readonly requiresStatement: boolean
   /** Seconds from registration after which the client is unknown; absent: never. */

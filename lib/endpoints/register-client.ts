@@ -21,8 +21,10 @@ export async function registerClient(
   const uncount = await parts.registrations.count({ ...admission, redirectUris: draft.redirectUris })
   const giveBack = await takeUse(admission, parts).catch(undoing(uncount))
   const isOpen = admission.by === 'anyone'
+  // Its tokens need no user, at whose consent the others take their place.
+  const needsRecord = policy.maxClients !== undefined && draft.grantTypes.includes('client_credentials')
   const { client, secret } = await parts
-    .newClient(draft, { isOpen, now, secretExpiresAt: endOfSecretOf(policy, now) })
+    .newClient(draft, { isOpen, needsRecord, now, secretExpiresAt: endOfSecretOf(policy, now) })
     .catch(undoing(uncount, giveBack))
   parts.emit('client.registered', {
     clientId: client.id,

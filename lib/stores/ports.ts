@@ -6,6 +6,7 @@ import type { ClientStore } from './client-store.ts'
 import type { DocumentStore } from './document-store.ts'
 import type { GrantStore } from './grant-store.ts'
 import type { InitialAccessTokenStore } from './initial-access-token-store.ts'
+import type { PlaceStore } from './place-store.ts'
 import type { RevocationStore } from './revocation-store.ts'
 import type { RingStore } from './ring-store.ts'
 
@@ -45,6 +46,7 @@ export type {
   InitialAccessTokenState,
   InitialAccessTokenStore,
 } from './initial-access-token-store.ts'
+export type { PlaceStore } from './place-store.ts'
 export {
   BEGINNING,
   type Place,
@@ -72,6 +74,7 @@ export interface Stores {
   readonly ring: RingStore
   readonly counters: CounterStore
   readonly initialAccessTokens: InitialAccessTokenStore
+  readonly places: PlaceStore
   readonly accessTokens: AccessTokenStore
   readonly documents: DocumentStore
   /** Looks at the store itself: can it be reached, is it set up as it must be? Absent: nothing to look at. */

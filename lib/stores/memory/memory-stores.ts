@@ -8,6 +8,7 @@ import { memoryCounters } from './counters.ts'
 import { memoryDocuments } from './documents.ts'
 import { memoryGrants } from './grants.ts'
 import { memoryInitialAccessTokens } from './initial-access-tokens.ts'
+import { memoryPlaces } from './places.ts'
 import { memoryReplays } from './replays.ts'
 import { memoryRequests } from './requests.ts'
 import { memoryRevocations } from './revocations.ts'
@@ -40,6 +41,7 @@ export function memoryStores(options: MemoryStoresOptions = {}): Stores {
     revocations: memoryRevocations(clock),
     ring: memoryRing(),
     counters: memoryCounters(clock, maxEntries),
+    places: memoryPlaces(clock),
     initialAccessTokens: memoryInitialAccessTokens(clock, maxEntries),
     accessTokens: memoryAccessTokens(clock, maxEntries),
     documents: memoryDocuments(clock, Math.min(maxEntries, 10_000)),

@@ -15,6 +15,7 @@ export const scriptCommands = [
   'hdel',
   'zadd',
   'zrem',
+  'zcard',
   'zrangebyscore',
   'zremrangebyscore',
   'publish',

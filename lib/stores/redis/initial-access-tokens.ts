@@ -10,10 +10,10 @@ import {
 import { listFamilies, unindexFamily } from './family-lists.ts'
 import { toMilliseconds } from './family-record.ts'
 import { isGrantId, type Keys } from './keys.ts'
+import { takePlace } from './places.ts'
 import type { Runner } from './runner.ts'
 import { script } from './script.ts'
 
-const enterToken = script('enter-initial-token')
 const createToken = script('create-initial-token')
 const readToken = script('read-initial-token')
 const takeToken = script('take-initial-token')
@@ -42,7 +42,7 @@ export function redisInitialAccessTokens(
   return {
     async create(token) {
       const end = toMilliseconds(token.expiresAt)
-      const entry = await run(enterToken, [keys.initialTokens], [token.id, end, MAX_INITIAL_ACCESS_TOKENS])
+      const entry = await run(takePlace, [keys.initialTokens], [token.id, end, MAX_INITIAL_ACCESS_TOKENS])
       if (entry.outcome === 'full') return 'full'
       await run(createToken, [keys.initialToken(token.id)], [JSON.stringify(token), end, token.uses], {
         durable: true,

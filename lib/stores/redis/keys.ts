@@ -32,6 +32,7 @@ export function keysOf(prefix: string) {
     uses: (key: string) => `${prefix}{${key}}:v`,
     document: (url: string) => `${prefix}{${url}}:o`,
     counter: (key: string) => `${prefix}{${key}}:n`,
+    places: (of: string) => `${prefix}{${of}}:z`,
     initialToken: (id: string) => `${prefix}{${id}}:o`,
     initialTokenRevocation: (id: string) => `${prefix}{${id}}:y`,
     initialTokens: `${prefix}{iat}:q`,

@@ -14,6 +14,7 @@ import { createHints } from './hints.ts'
 import { redisInitialAccessTokens } from './initial-access-tokens.ts'
 import { redisInstances } from './instances.ts'
 import { keysOf } from './keys.ts'
+import { redisPlaces } from './places.ts'
 import { redisReplays } from './replays.ts'
 import { redisRequests } from './requests.ts'
 import { redisRevocations } from './revocations.ts'
@@ -97,6 +98,7 @@ export function redisStores(client: RedisClient, options: RedisStoresOptions = {
     revocations: redisRevocations(runner, keys, hints, systemRandom),
     ring: redisRing(runner, keys, systemRandom),
     counters: redisCounters(runner, keys, systemRandom),
+    places: redisPlaces(runner, keys),
     initialAccessTokens: redisInitialAccessTokens(runner, keys, systemRandom),
     accessTokens: redisAccessTokens(runner, keys, systemRandom),
     documents: redisDocuments(runner, keys),

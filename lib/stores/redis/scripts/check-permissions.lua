@@ -9,7 +9,7 @@ for _, command in ipairs({
   { 'SETRANGE', KEYS[1], 0, 'P' }, { 'PEXPIRE', KEYS[1], 1000 }, { 'PTTL', KEYS[1] }, { 'DEL', KEYS[1] },
   { 'HSET', KEYS[1], 'field', 'probe' }, { 'HGET', KEYS[1], 'field' }, { 'HMGET', KEYS[1], 'field' },
   { 'HGETALL', KEYS[1] }, { 'HDEL', KEYS[1], 'field' }, { 'DEL', KEYS[1] },
-  { 'ZADD', KEYS[1], 1, 'probe' }, { 'ZRANGEBYSCORE', KEYS[1], 1, 1 }, { 'ZREM', KEYS[1], 'probe' },
+  { 'ZADD', KEYS[1], 1, 'probe' }, { 'ZRANGEBYSCORE', KEYS[1], 1, 1 }, { 'ZCARD', KEYS[1] }, { 'ZREM', KEYS[1], 'probe' },
   { 'ZREMRANGEBYSCORE', KEYS[1], 1, 1 }, { 'DEL', KEYS[1] }, { 'PUBLISH', ARGV[1], 'probe' },
 }) do
   local answer = redis.pcall(unpack(command))

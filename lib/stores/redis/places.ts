@@ -1,0 +1,29 @@
+import type { PlaceStore } from '../ports.ts'
+import { unindexFamily } from './family-lists.ts'
+import { toMilliseconds } from './family-record.ts'
+import type { Keys } from './keys.ts'
+import type { Runner } from './runner.ts'
+import { script } from './script.ts'
+
+export const takePlace = script('take-place')
+
+/** For a place that has no end: the year 2255. */
+const FOR_EVER = 9_000_000_000
+
+/** Places in Redis: a sorted set of who holds one until when. */
+export function redisPlaces({ run }: Runner, keys: Keys): PlaceStore {
+  return {
+    async take(places, holder, expiresAt = FOR_EVER, limit) {
+      const { outcome } = await run(
+        takePlace,
+        [keys.places(places)],
+        [holder, toMilliseconds(expiresAt), limit],
+        { durable: true },
+      )
+      return outcome as 'taken' | 'full'
+    },
+    async leave(places, holder) {
+      await run(unindexFamily, [keys.places(places)], [holder])
+    },
+  }
+}
