@@ -436,6 +436,35 @@ describe('an API whose issuer is elsewhere', () => {
     },
   )
 
+  test('what a cache on the way has used of max-age is not left', async () => {
+    const { api, fake, clock, key } = await startFake()
+    fake.routes['/keys'] = fake.json({ keys: [key] }, { 'Cache-Control': 'max-age=300', Age: '200' })
+    const fetches = () => fake.seen.filter((url) => url === '/keys').length
+    expect((await api.call(await fake.sign('k1'))).status).toBe(200)
+    clock.advance(101)
+    expect((await api.call(await fake.sign('k1'))).status).toBe(200)
+    expect(fetches()).toBe(2)
+  })
+
+  test('hydrate() has the keys before the first request, says why it cannot, and may be tried again', async () => {
+    const clock = manualClock()
+    const api = await startApi(clock)
+    const fake = await startFakeIssuer(clock, api.resource)
+    fake.routes['/keys'] = fake.json({ keys: [] })
+    const remote = remoteIssuer(fake.issuer, { resources: { [api.resource]: { scopes: ['read'] } }, clock })
+    await expect(remote.hydrate()).rejects.toThrow(`the JWK Set of ${fake.issuer} cannot be had`)
+    await expect(remote.hydrate()).rejects.toMatchObject({
+      cause: { message: `${fake.issuer}/keys has no usable key` },
+    })
+    fake.routes['/keys'] = fake.json({ keys: [await fake.newKey('k1')] })
+    await Promise.all([remote.hydrate(), remote.hydrate()])
+    const before = fake.seen.length
+    await remote.hydrate()
+    api.app.get('/things', requireAat(remote, { scope: 'read' }), (_req, res) => void res.json({}))
+    expect((await api.call(await fake.sign('k1'))).status).toBe(200)
+    expect(fake.seen).toHaveLength(before)
+  })
+
   test('nobody waits for a set that is fetched ahead, also where the issuer hangs', async () => {
     const { api, fake, clock, key } = await startFake()
     expect((await api.call(await fake.sign('k1'))).status).toBe(200)
@@ -622,6 +651,8 @@ describe('an API whose issuer is elsewhere', () => {
       expect(make).toThrow(ConfigurationError)
       expect(make).toThrow(words)
     }
-    expect(() => protectedResource({ issuer: 'https://i.example' })).toThrow(TypeError)
+    expect(() => protectedResource({ issuer: 'https://i.example', hydrate: async () => undefined })).toThrow(
+      TypeError,
+    )
   })
 })

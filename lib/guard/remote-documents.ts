@@ -8,7 +8,7 @@ const MAX_BYTES = 64 * 1024
 
 interface RemoteDocument {
   readonly body: Record<string, unknown>
-  /** Seconds, of `Cache-Control`. */
+  /** Seconds that are left of the `max-age` of `Cache-Control` (RFC 9111 §4.2). */
   readonly maxAge: number | undefined
 }
 
@@ -25,7 +25,8 @@ export function remoteDocuments(issuer: string, fetch: Fetch, timeout: number) {
     const body = parseJsonObject(decodeUtf8(await readBounded(response.body ?? [], url)) ?? '')
     if (body === undefined) throw new Error(`${url} is not a JSON object`)
     const maxAge = /(?:^|[\s,])max-age=(\d{1,8})/.exec(response.headers.get('cache-control') ?? '')?.[1]
-    return { body, maxAge: maxAge === undefined ? undefined : Number(maxAge) }
+    const age = Number(/^\d{1,8}$/.exec(response.headers.get('age') ?? '')?.[0] ?? 0)
+    return { body, maxAge: maxAge === undefined ? undefined : Math.max(0, Number(maxAge) - age) }
   }
 
   return {

@@ -56,6 +56,12 @@ export interface RemoteIssuerOptions {
 /** An issuer in another process, for `requireAat` and `protectedResource`. */
 export interface RemoteIssuer {
   readonly issuer: string
+  /**
+   * Fetches the issuer's metadata and keys at boot, so that the first request does not wait. Optional: without it they are
+   * fetched when a token is there.
+   * @throws Error that says why the keys cannot be had; what is tried again later may succeed
+   */
+  hydrate(): Promise<void>
 }
 
 interface RemoteParts {
@@ -124,10 +130,12 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     maxLifetime: maxTokenLifetime,
   }
   const limits = settings.verifiedTokens
+  const keys = createRemoteKeys({ issuer, jwksUri, documents, clock, cacheLifetime, cooldown })
   const verifier = createVerifier({
     ...rules,
     clock,
-    ...createRemoteKeys({ issuer, jwksUri, documents, clock, cacheLifetime, cooldown }),
+    keyNow: keys.keyNow,
+    keyFor: keys.keyFor,
     watch: () => () => false,
     limits,
   })
@@ -171,7 +179,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
       return reference
     },
   }
-  const remote: RemoteIssuer = Object.freeze({ issuer })
+  const remote: RemoteIssuer = Object.freeze({ issuer, hydrate: keys.hydrate })
   partsByRemote.set(remote, { source, resources })
   return remote
 }

@@ -83,6 +83,13 @@ export function createRemoteKeys({
       return isUsable ? keys.get(kid) : undefined
     },
 
+    /** Fulfilled once there is a set that is believed. @throws Error where it cannot be had */
+    async hydrate(): Promise<void> {
+      if (clock() < goodUntil) return
+      await refreshOnce()
+      if (clock() >= goodUntil) throw failure
+    },
+
     /** The key of a `kid` that is not in memory, or no longer believed. @throws Error where the set cannot be had */
     async keyFor(kid: string): Promise<VerificationKey | undefined> {
       if (fetching !== undefined || mayTry(clock())) await refreshOnce()
