@@ -9,7 +9,7 @@ export async function mount({ app, redis, url, options: { counted } }) {
   const { createAat, dcrEndpoint } = await import(new URL('index.js', dist).href)
   const { redisStores } = await import(new URL('redis.js', dist).href)
   /** @type {{ limit: number, windowSeconds: number } | false} */
-  const quota = counted && { limit: 1_000_000_000, windowSeconds: 3600 }
+  const quota = counted ? { limit: 1_000_000_000, windowSeconds: 3600 } : false
   const aat = createAat({
     issuer: url,
     secrets: [randomBytes(32).toString('hex')],
