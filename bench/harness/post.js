@@ -8,7 +8,7 @@ const agent = new Agent({ keepAlive: true })
 /**
  * @param {string} url
  * @param {string} body
- * @returns {Promise<{ status: number, refreshToken: string | undefined }>}
+ * @returns {Promise<{ status: number, accessToken?: string, refreshToken?: string }>}
  */
 export function post(url, body) {
   return new Promise((resolve, reject) => {
@@ -20,8 +20,9 @@ export function post(url, body) {
       })
       response.once('error', reject)
       response.once('end', () => {
-        const refreshToken = response.statusCode === 200 ? JSON.parse(text).refresh_token : undefined
-        resolve({ status: response.statusCode ?? 0, refreshToken })
+        const given = response.statusCode === 200 ? JSON.parse(text) : {}
+        const { access_token: accessToken, refresh_token: refreshToken } = given
+        resolve({ status: response.statusCode ?? 0, accessToken, refreshToken })
       })
     })
     sent.once('error', reject)

@@ -42,7 +42,7 @@ export async function convergence(server) {
  * @param {import('../harness/processes.js').Server} server
  * @param {string} what
  * @param {number} presented how often
- * @param {(token: string) => Promise<{ refreshToken: string | undefined }[]>} present
+ * @param {(token: string) => Promise<{ refreshToken?: string }[]>} present
  * @returns {Promise<Case>}
  */
 async function repeat(server, what, presented, present) {

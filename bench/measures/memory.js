@@ -74,7 +74,7 @@ async function rotateAll(server, tokens) {
 }
 
 /** @param {import('ioredis').Redis} redis @returns {Promise<Stock>} */
-async function stock(redis) {
+export async function stock(redis) {
   // SCAN may tell a key twice.
   /** @type {Set<string>} */
   const keys = new Set()

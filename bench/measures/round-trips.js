@@ -28,6 +28,17 @@ export function clientCredentialsRoundTrips(server) {
   })
 }
 
+/** A route behind the guard. @param {import('../harness/processes.js').Server} server */
+export async function guardedRoundTrips(server) {
+  const { accessToken } = await post(endpointOf(server), clientCredentials)
+  return count(server, async () => {
+    const { status } = await fetch(`${server.url}/guarded`, {
+      headers: { Authorization: `Bearer ${accessToken}` },
+    })
+    if (status !== 200) throw new Error(`the guarded route was answered ${status}`)
+  })
+}
+
 /**
  * MONITOR shows every command that Redis carries out, and where it came from: those of a script come from `lua`, and
  * are left out. INFO's counters cannot tell the two apart.

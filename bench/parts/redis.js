@@ -2,9 +2,10 @@
 
 import { range, whole } from '../harness/numbers.js'
 import { start } from '../harness/processes.js'
+import { bytesOfClients } from '../measures/clients.js'
 import { convergence } from '../measures/convergence.js'
 import { memory } from '../measures/memory.js'
-import { clientCredentialsRoundTrips, refreshRoundTrips } from '../measures/round-trips.js'
+import { clientCredentialsRoundTrips, guardedRoundTrips, refreshRoundTrips } from '../measures/round-trips.js'
 
 const SERVERS = [
   { name: 'express-aat', module: 'token-express-aat' },
@@ -12,7 +13,13 @@ const SERVERS = [
   { name: 'node-oidc-provider', module: 'token-oidc-provider' },
   { name: 'express-oauth-server', module: 'token-node-oauth' },
 ]
-const FAMILIES = 1000
+const REGISTRIES = [
+  { name: 'express-aat, open registration, not used yet', module: 'register-express-aat' },
+  { name: 'express-aat, stored', module: 'register-express-aat', options: { kept: true } },
+  { name: 'MCP SDK', module: 'register-mcp' },
+  { name: 'node-oidc-provider', module: 'register-oidc-provider' },
+]
+const [FAMILIES, CLIENTS] = [1000, 1000]
 
 /** @param {import('../harness/compare.js').Effort} effort @returns {Promise<import('../harness/report.js').Part>} */
 export async function redis({ quick }) {
@@ -22,6 +29,7 @@ export async function redis({ quick }) {
    *   memory: import('../measures/memory.js').Memory,
    *   refresh: import('../measures/round-trips.js').RoundTrips,
    *   machine: import('../measures/round-trips.js').RoundTrips,
+   *   guarded: import('../measures/round-trips.js').RoundTrips | undefined,
    *   cases: import('../measures/convergence.js').Case[],
    * }[]}
    */
@@ -33,12 +41,19 @@ export async function redis({ quick }) {
       memory: await memory(server, quick ? FAMILIES / 10 : FAMILIES),
       refresh: await refreshRoundTrips(server),
       machine: await clientCredentialsRoundTrips(server),
+      guarded: name === 'express-aat' ? await guardedRoundTrips(server) : undefined,
       cases: await convergence(server),
     })
     await server.stop()
   }
+  const clients = []
+  for (const { name, ...target } of REGISTRIES) {
+    const server = await start({ ...target, kind: 'stock', redis: true })
+    clients.push({ name, bytes: await bytesOfClients(server, quick ? CLIENTS / 10 : CLIENTS) })
+    await server.stop()
+  }
   return {
-    title: 'Families in Redis',
+    title: 'Redis: memory, round trips, retries',
     tables: [
       {
         heads: [
@@ -70,16 +85,28 @@ export async function redis({ quick }) {
         ),
       },
       {
+        heads: ['a registered client', 'bytes'],
+        rows: clients.map(({ name, bytes }) => [name, whole(bytes)]),
+      },
+      {
         heads: [
           'Redis',
           'round trips a refresh',
           'commands',
           'a client_credentials',
           'commands',
+          'a guarded request',
           'background',
         ],
-        rows: measured.map(({ name, refresh, machine }) => [
-          ...[name, `${refresh.waits}`, commands(refresh), `${machine.waits}`, commands(machine)],
+        rows: measured.map(({ name, refresh, machine, guarded }) => [
+          ...[
+            name,
+            `${refresh.waits}`,
+            commands(refresh),
+            `${machine.waits}`,
+            commands(machine),
+            guarded ? commands(guarded) : '',
+          ],
           [...refresh.background, ...machine.background].join(', '),
         ]),
       },

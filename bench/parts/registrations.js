@@ -11,7 +11,7 @@ const ENDPOINTS = [
   { name: 'node-oidc-provider', module: 'register-oidc-provider' },
   { name: 'better-auth, in memory', module: 'register-better-auth' },
 ]
-const METADATA = {
+export const METADATA = {
   client_name: 'An MCP client',
   redirect_uris: ['https://client.example/oauth/callback'],
   grant_types: ['authorization_code'],

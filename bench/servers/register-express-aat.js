@@ -1,9 +1,12 @@
-/** Ours, open to anybody, over Redis: without quotas, as the others have none, or with such as no load reaches. */
+/**
+ * Ours, open to anybody, over Redis: without quotas, as the others have none, or with such as no load
+ * reaches. `kept`: behind a door of the app's, where a client is stored at once.
+ */
 
 import { randomBytes } from 'node:crypto'
 
 /** @param {import('../harness/server.js').Context} context @returns {Promise<import('../harness/server.js').Mounted>} */
-export async function mount({ app, redis, url, options: { counted } }) {
+export async function mount({ app, redis, url, options: { counted, kept } }) {
   const dist = new URL('../../dist/', import.meta.url)
   /** @type {typeof import('express-aat')} */
   const { createAat, dcrEndpoint } = await import(new URL('index.js', dist).href)
@@ -18,7 +21,7 @@ export async function mount({ app, redis, url, options: { counted } }) {
     registration: { quotas: { perSource: quota, perRedirectHost: quota, global: quota } },
     allowInProduction: ['http-issuer'],
   })
-  app.use('/oauth/register', dcrEndpoint(aat, { allow: 'anyone', rateLimit: false }))
+  app.use('/oauth/register', dcrEndpoint(aat, { allow: kept ? () => true : 'anyone', rateLimit: false }))
   await aat.ready()
   return { path: '/oauth/register' }
 }

@@ -8,7 +8,7 @@ export async function mount({ app, redis, url }) {
   const resource = `${url}/api`
   const dist = new URL('../../dist/', import.meta.url)
   /** @type {typeof import('express-aat')} */
-  const { authorizeEndpoint, createAat, tokenEndpoint, wellKnown } = await import(
+  const { authorizeEndpoint, createAat, requireAat, tokenEndpoint, wellKnown } = await import(
     new URL('index.js', dist).href
   )
   const { redisStores } = await import(new URL('redis.js', dist).href)
@@ -43,6 +43,7 @@ export async function mount({ app, redis, url }) {
     }),
   )
   app.use('/oauth/token', tokenEndpoint(aat))
+  app.get('/guarded', requireAat(aat, { scope: SCOPE }), (_req, res) => void res.json({}))
   await aat.ready()
 
   return {
