@@ -73,6 +73,7 @@ async function startApi(
     ...options,
   })
   const app = express()
+  app.set('trust proxy', 1)
   app.get('/a', requireAat(issuer, { scope: 'a' }), (req, res) => {
     const { subject, scopes, claims } = getAat(req)
     res.json({ subject, scopes, claims })
@@ -85,8 +86,10 @@ async function startApi(
     await new Promise((resolve) => server.close(resolve))
   })
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const call = async (token: string, path = '/a') =>
-    readAnswer(await fetch(base + path, { headers: { Authorization: `Bearer ${token}` } }))
+  const call = async (token: string, path = '/a', address = '192.0.2.1') =>
+    readAnswer(
+      await fetch(base + path, { headers: { Authorization: `Bearer ${token}`, 'X-Forwarded-For': address } }),
+    )
   return { call, status: async (token: string, path?: string) => (await call(token, path)).status, faults }
 }
 
@@ -158,6 +161,27 @@ describe('an opaque token at an API elsewhere', () => {
     for (const token of ['x', 'aat_at_', `aat_at_${'A'.repeat(63)}`, `aat_rt_${'A'.repeat(112)}`, 'a.b.c'])
       expect(await api.status(token)).toBe(401)
     expect(world.asked).toHaveLength(0)
+  })
+
+  test('INT-013: who comes with junk that looks like tokens is asked about ever less; others go on', async () => {
+    const world = await startIssuer()
+    const api = await startApi(world)
+    const junk = () => `aat_at_${randomBytes(48).toString('base64url')}`
+    const statuses = []
+    for (let count = 0; count < 40; count++)
+      statuses.push((await api.call(junk(), '/a', '203.0.113.9')).status)
+    expect(statuses.slice(0, 8)).toEqual(Array.from({ length: 8 }, () => 401))
+    expect(new Set(statuses.slice(9))).toEqual(new Set([503]))
+    expect(world.asked.length).toBeLessThanOrEqual(9)
+    expect(api.faults.length).toBeLessThanOrEqual(1)
+    const { body } = await world.signInAndGetTokens()
+    expect(await api.status(body.access_token)).toBe(200)
+    // One in a second, for all of that kind.
+    world.clock.now += 1
+    expect((await api.call(junk(), '/a', '203.0.113.9')).status).toBe(401)
+    expect((await api.call(junk(), '/a', '203.0.113.9')).status).toBe(503)
+    // What is known costs no question, wherever it comes from.
+    expect((await api.call(body.access_token, '/a', '203.0.113.9')).status).toBe(200)
   })
 
   test('a token whose uses are limited is asked about each time, and each is a use', async () => {

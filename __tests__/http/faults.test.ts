@@ -2,7 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import express, { type Express } from 'express'
-import { createAat, dcrEndpoint, memoryStores, type Stores, wellKnown } from '../../lib/index.ts'
+import {
+  createAat,
+  dcrEndpoint,
+  denyListEndpoint,
+  memoryStores,
+  type Stores,
+  wellKnown,
+} from '../../lib/index.ts'
 import { StoreUnavailable } from '../../lib/protocol/oauth-error.ts'
 import { expectPage, expectRedirect, signedIn, stranger } from '../rfc6749-authorization/pages.ts'
 import {
@@ -44,7 +51,10 @@ function fragile(): Stores {
 let world: World
 let dcrClient: { id: string; redirectUri: string }
 beforeAll(async () => {
-  world = await startWorld({ stores: fragile(), clock, dcr: { allow: () => true } })
+  world = await startWorld({
+    ...{ stores: fragile(), clock, dcr: { allow: () => true } },
+    after: (app, aat) => app.use('/oauth/denylist', denyListEndpoint(aat, { authorize: () => true })),
+  })
   dcrClient = await stranger(world)
 })
 afterEach(() => {
@@ -102,6 +112,9 @@ describe.each(faults)('HTP-008: %s', (_name, make, status, code) => {
           basic(CONFIDENTIAL.id, CONFIDENTIAL.secret),
         ),
       register: () => world.register({ redirect_uris: [REDIRECT_URI] }),
+      deny: () =>
+        world.post(world.endpoint('denylist'), { type: 'token', id: randomBytes(16).toString('hex') }),
+      'what is denied': () => world.call('/oauth/denylist'),
     }
   }
 

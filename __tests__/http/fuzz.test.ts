@@ -4,6 +4,7 @@ import { readClientMetadata } from '../../lib/clients/client-metadata.ts'
 import type { RegistrationPolicy } from '../../lib/clients/registration-policy.ts'
 import { readConfiguration } from '../../lib/configuration.ts'
 import { displayText } from '../../lib/http/pages/html.ts'
+import { denyListEndpoint } from '../../lib/index.ts'
 import { parseParameters } from '../../lib/protocol/form.ts'
 import { judgeRedirectUri, matchesRedirectUri } from '../../lib/protocol/redirect-uri.ts'
 import { canonicalResource, problemOfPublishedUrl } from '../../lib/protocol/resource-uri.ts'
@@ -25,7 +26,10 @@ function seeded(seed: number) {
 }
 
 test('HTP-022: 2,000 seeded requests to all endpoints: no 5xx, no fault, every answer well-formed (24 hours in the case)', async () => {
-  const world = await startWorld({ aat: { corsOrigins: '*' } })
+  const world = await startWorld({
+    aat: { corsOrigins: '*' },
+    after: (app, aat) => app.use('/oauth/denylist', denyListEndpoint(aat, { authorize: () => true })),
+  })
   try {
     const { pick, chance, next } = seeded(20_260_101)
     const { body: tokens } = await world.signInAndGetTokens({ scope: 'a b' })
@@ -118,6 +122,11 @@ test('HTP-022: 2,000 seeded requests to all endpoints: no 5xx, no fault, every a
       'request',
       'decision',
       'response_mode',
+      'type',
+      'id',
+      'max_uses',
+      'cursor',
+      'limit',
       'a[b]',
       '__proto__',
       '',
@@ -180,6 +189,7 @@ test('HTP-022: 2,000 seeded requests to all endpoints: no 5xx, no fault, every a
       '/oauth/revoke',
       '/oauth/introspect',
       '/oauth/register',
+      '/oauth/denylist',
       '/.well-known/jwks.json',
       '/.well-known/oauth-authorization-server',
       '/.well-known/oauth-protected-resource/api',

@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals'
 import { createAat, getAat, requireAat } from '../../lib/index.ts'
 import { tokenHash } from '../../lib/protocol/digest.ts'
 import { StoreUnavailable } from '../../lib/protocol/oauth-error.ts'
+import { athOf, type DpopKey, dpopKey } from '../support/dpop.ts'
 import { basic, CONFIDENTIAL, claimsOf, REDIRECT_URI, startWorld } from '../support/world.ts'
 import { introspect, resourcesAt, start, statusOf } from './world.ts'
 
@@ -375,5 +376,32 @@ describe('secrets and stores', () => {
     } finally {
       await two.close()
     }
+  })
+})
+
+describe('bound to a key', () => {
+  test('an opaque token carries cnf: good with a proof of that key, and no bearer token', async () => {
+    const world = await start()
+    const key = await dpopKey(world.clock)
+    const url = world.endpoint('token')
+    const { body } = await world.token(
+      { grant_type: 'client_credentials', scope: 'a' },
+      { ...asClient, DPoP: key.proof('POST', url) },
+    )
+    expect(body).toMatchObject({ token_type: 'DPoP', access_token: expect.stringMatching(OPAQUE) })
+    expect(await introspect(world, body.access_token)).toMatchObject({
+      ...{ active: true, token_type: 'DPoP' },
+      cnf: { jkt: key.jkt },
+    })
+    const present = (by: DpopKey, scheme = 'DPoP') =>
+      world.call('/api/a', undefined, {
+        Authorization: `${scheme} ${body.access_token}`,
+        DPoP: by.proof('GET', `${world.base}/api/a`, { ath: athOf(body.access_token) }),
+      })
+    for (let count = 0; count < 3; count++) expect((await present(key)).status).toBe(200)
+    expect(world.reads()).toBe(1)
+    expect((await present(await dpopKey(world.clock))).status).toBe(401)
+    expect((await present(key, 'Bearer')).status).toBe(401)
+    expect(await statusOf(world, body.access_token)).toBe(401)
   })
 })

@@ -6,6 +6,7 @@ import { MAX_TOKEN } from '../tokens/compact-jws.ts'
 import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
 import { createRecent } from '../tokens/recent.ts'
 import { type CacheLimits, createTokenCache, type Remembered } from '../tokens/token-cache.ts'
+import { Overcrowded } from '../tokens/turns.ts'
 import { type Verified, verifiedOf } from '../tokens/verified.ts'
 import type { IntrospectionSettings } from './introspection-options.ts'
 import type { PostForm } from './post-form.ts'
@@ -35,6 +36,13 @@ interface Answered extends Remembered {
 const MAX_IN_FLIGHT = 256
 /** Seconds after a question that failed in which the next ones fail at once. */
 const PAUSE = 1
+/** Tokens that were none, over good ones, from one address that make it a suspect, and the most that are held against it. */
+const SUSPECT = 8
+const WORST = 64
+/** Addresses that this is known of. */
+const ADDRESSES = 4096
+/** Seconds between questions for suspects, all of them together: the issuer counts what it says no to. */
+const SUSPECTS_TURN = 1
 /** Tokens that are remembered as not active: in a memory of their own, so that they drive out no good one. */
 const RECENT = 8192
 
@@ -48,6 +56,10 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   const answers = createTokenCache<Answered>(limits)
   /** Until when they are believed to be not active. */
   const inactive = createRecent<TokenKey, NumericDate>(RECENT)
+  /** How many tokens were none, by the address that they came from. */
+  const misses = createRecent<string, number>(ADDRESSES)
+  let suspectsTurnAt = Number.NEGATIVE_INFINITY
+  let isRush = false
   const underWay = new Map<TokenKey, Promise<Verified | undefined>>()
   let endpoint = settings.endpoint
   let failure: { readonly error: unknown; readonly at: NumericDate } | undefined
@@ -88,6 +100,28 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     }
   }
 
+  /**
+   * Junk can look like an opaque token, and only the issuer can tell. Who comes with more and more of it waits for a turn among
+   * his kind, so that the issuer does not stop answering for everybody else's. @throws Overcrowded
+   */
+  function takeTurn(address: string): void {
+    if ((misses.get(address) ?? 0) < SUSPECT) return
+    const now = clock()
+    if (Math.abs(now - suspectsTurnAt) < SUSPECTS_TURN) {
+      const isFirst = !isRush
+      isRush = true
+      throw new Overcrowded('an address presents token after token that is none', isFirst)
+    }
+    suspectsTurnAt = now
+    isRush = false
+  }
+
+  function judgeAddress(address: string, isGood: boolean): void {
+    const now = misses.get(address) ?? 0
+    if (!isGood) misses.set(address, Math.min(now + 1, WORST))
+    else if (now > 0) misses.set(address, now - 1)
+  }
+
   /** An opaque token as the issuer tells it; judged like what a JWT says itself. */
   function believe(token: string, answer: Record<string, unknown>): Verified | undefined {
     const { active, token_type, uses_limited, ...claims } = answer
@@ -112,8 +146,11 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     known: Answered | undefined,
     from: () => string,
   ): Promise<Verified | undefined> {
-    const signed = isOpaqueForm(token) ? undefined : await verifyJwt(token, from)
-    if (signed === undefined && !isOpaqueForm(token)) return undefined
+    const isOpaque = isOpaqueForm(token)
+    const signed = isOpaque ? undefined : await verifyJwt(token, from)
+    if (signed === undefined && !isOpaque) return undefined
+    const address = isOpaque ? from() : ''
+    if (isOpaque && known === undefined) takeTurn(address)
     const askedAt = clock()
     let answer: Awaited<ReturnType<typeof ask>>
     try {
@@ -122,6 +159,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
       if (known !== undefined && clock() < known.goodUntil) return known.verified
       throw error
     }
+    if (isOpaque) judgeAddress(address, answer.active)
     const verified = answer.active ? (signed ?? believe(token, answer)) : undefined
     if (verified === undefined) {
       answers.drop(id)

@@ -8,6 +8,7 @@ import { catalogueOf, type ResourceOptions, resourcesOption } from '../protocol/
 import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
 import { type Clock, systemClock } from '../protocol/time.ts'
 import { type VerifiedTokensOptions, verifiedTokensOption } from '../tokens/token-cache.ts'
+import { Overcrowded } from '../tokens/turns.ts'
 import { createVerifier } from '../tokens/verifier.ts'
 import { introspectionOption, type RemoteIntrospectionOptions } from './introspection-options.ts'
 import { fetchPost, keepAlivePost } from './post-form.ts'
@@ -170,6 +171,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     becomeFresh: async () => undefined,
     onFault(error) {
       const reference = randomId(systemRandom, 9)
+      if (error instanceof Overcrowded && !error.isFirst) return reference
       if (settings.onFault !== undefined) tell(settings.onFault, error, reference)
       else if (!(clock() - warnedAt < 60)) {
         // An outage refuses every request; one line a minute tells of it.
