@@ -1,11 +1,14 @@
 import { describe, expect, test } from '@jest/globals'
+import type { Request } from 'express'
 import { readCredentials } from '../../lib/clients/client-credentials.ts'
 import { readClientMetadata } from '../../lib/clients/client-metadata.ts'
 import type { RegistrationPolicy } from '../../lib/clients/registration-policy.ts'
 import { readConfiguration } from '../../lib/configuration.ts'
+import { certificateReader } from '../../lib/http/client-certificate.ts'
 import { displayText } from '../../lib/http/pages/html.ts'
 import { denyListEndpoint } from '../../lib/index.ts'
 import { parseParameters } from '../../lib/protocol/form.ts'
+import { normalizeHttpUri } from '../../lib/protocol/http-uri.ts'
 import { judgeRedirectUri, matchesRedirectUri } from '../../lib/protocol/redirect-uri.ts'
 import { canonicalResource, problemOfPublishedUrl } from '../../lib/protocol/resource-uri.ts'
 import { parseScope } from '../../lib/protocol/scope.ts'
@@ -180,8 +183,35 @@ test('HTP-022: 2,000 seeded requests to all endpoints: no 5xx, no fault, every a
         () => basic(RESOURCE_SERVER.id, RESOURCE_SERVER.secret).Authorization ?? '',
         () => `Basic ${Buffer.from(pick(values)).toString('base64').slice(0, 4000)}`,
         () => `Bearer ${ascii(pick(values)).slice(0, 4000)}`,
+        () => `DPoP ${ascii(pick(values)).slice(0, 4000)}`,
         () => pick(['Basic', 'Basic =', 'Bearer', 'DPoP x', 'basic  x', 'x']),
       ])()
+    const part = (good: object) =>
+      Buffer.from(
+        chance(0.1)
+          ? pick(values)
+          : JSON.stringify({ ...good, ...(chance(0.7) && { [pick(members)]: anything() }) }),
+      ).toString('base64url')
+    const proof = () => {
+      const header = {
+        typ: chance(0.9) ? 'dpop+jwt' : anything(),
+        alg: chance(0.9) ? pick(['ES256', 'RS256', 'EdDSA']) : anything(),
+        jwk: chance(0.3)
+          ? anything()
+          : { kty: pick(['EC', 'RSA', 'OKP', 'oct']), crv: pick(['P-256', 'Ed25519', 'x']), ...junkJwk() },
+      }
+      const claims = {
+        jti: pick(values),
+        htm: 'POST',
+        htu: pick(values),
+        iat: chance(0.5) ? 1_800_000_000 : anything(),
+      }
+      return `${part(header)}.${part(claims)}.${ascii(pick(values)).slice(0, 86)}`.slice(0, 8000)
+    }
+    const junkJwk = () =>
+      Object.fromEntries(
+        ['x', 'y', 'n', 'e', 'd'].map((name) => [name, chance(0.5) ? 'A'.repeat(43) : anything()]),
+      )
     const targets = [
       '/oauth/authorize',
       '/oauth/authorize/consent',
@@ -206,6 +236,7 @@ test('HTP-022: 2,000 seeded requests to all endpoints: no 5xx, no fault, every a
           : pick(['GET', 'POST', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH'])
       const headers: Record<string, string> = {}
       if (chance(0.5)) headers.Authorization = authorization()
+      if (chance(0.3)) headers.DPoP = proof()
       if (chance(0.2)) headers.Origin = pick(['null', 'https://a.example', ''])
       if (chance(0.2))
         headers.Cookie = pick([
@@ -327,6 +358,10 @@ describe('HTP-020: 100 KB of repeated characters cost every parser next to nothi
     Basic: (text) => readCredentials(`Basic ${text}`, {}),
     assertion: (text) => readCredentials(undefined, { client_assertion: text, client_assertion_type: text }),
     JWS: parseCompactJws,
+    htu: (text) => normalizeHttpUri(`https://a.example/${text}`),
+    'htu with host': (text) => normalizeHttpUri(`https://${text}`),
+    certificate: (text) => certificateReader(() => text)({} as Request),
+    'PEM certificate': (text) => certificateReader(() => `-----BEGIN CERTIFICATE-----${text}`)({} as Request),
     name: (text) => displayText(text),
     client_name: (text) => readClientMetadata({ ...client, client_name: text }, policy),
     client_uri: (text) => readClientMetadata({ ...client, client_uri: `https://${text}` }, policy),

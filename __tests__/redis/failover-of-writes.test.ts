@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { afterEach, expect, test } from '@jest/globals'
 import { exportJWK, SignJWT } from 'jose'
+import { dpopKey } from '../support/dpop.ts'
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts'
 import { type ReplicatedRedis, startReplicated } from '../support/redis-servers.ts'
 import { until } from '../support/until.ts'
@@ -152,6 +153,26 @@ test('FLT-014: a lost assertion id can be used once more, and never after the as
   // Ten seconds, and thirty for clocks that differ.
   for (const world of [one, two]) world.clock.advance(41)
   for (const world of [one, two]) expect((await ask(world)).status).toBe(401)
+})
+
+test('FLT-014: a lost DPoP proof can be used once more, and never after it has ended', async () => {
+  const [one, two] = await start()
+  const key = await dpopKey(one.clock)
+  const proof = key.proof('POST', `${one.issuer}/oauth/token`)
+  const headers = { ...basic(CONFIDENTIAL.id, CONFIDENTIAL.secret), DPoP: proof }
+  const ask = (world: World) => world.token(clientCredentials, headers)
+  await cut()
+  expect((await ask(one)).status).toBe(200)
+  expect((await ask(two)).body.error).toBe('invalid_dpop_proof')
+  await failover()
+  const again = await until('it is answered', async () => {
+    const answer = await ask(two)
+    return answer.status !== 503 && answer
+  })
+  expect(again.status).toBe(200)
+  expect((await ask(one)).body.error).toBe('invalid_dpop_proof')
+  for (const world of [one, two]) world.clock.advance(61)
+  for (const world of [one, two]) expect((await ask(world)).body.error).toBe('invalid_dpop_proof')
 })
 
 test('FLT-015: a lost registration is invalid_client, and the client registers again', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
-import { sha256, tokenHash } from '../../lib/protocol/digest.ts'
+import { sha256, type TokenHash, tokenHash } from '../../lib/protocol/digest.ts'
 import type { Client, GrantStore, PendingRequest, RefreshPolicy } from '../../lib/stores/ports.ts'
 import { HOSTILE } from '../architecture/script-calls.ts'
 import { aCode, aHash, anId, aToken, redemptionOf } from '../contracts/contract.ts'
@@ -16,7 +16,7 @@ const kindOf = (key: string) => key.slice(key.lastIndexOf(':') + 1)
 const ROTATE: RefreshPolicy = { issuance: 'rotate', lifetime: 1000 }
 
 /** A family as most are: nothing but what every grant has. */
-async function openTypical(grants: GrantStore, policy: RefreshPolicy, over = {}) {
+async function openTypical(grants: GrantStore, policy: RefreshPolicy, over = {}, boundTo?: TokenHash) {
   const grant = {
     id: anId(),
     clientId: 'aat_0123456789abcdefghijkl',
@@ -51,6 +51,7 @@ async function openTypical(grants: GrantStore, policy: RefreshPolicy, over = {})
         policy,
         grace: 10,
         obtainable,
+        ...(boundTo !== undefined && { boundTo }),
       })
       expect(answer.outcome).toBe('rotated')
       token = next
@@ -129,6 +130,18 @@ describe('a family', () => {
     expect(Math.max(...sizes)).toBeLessThanOrEqual(300)
     expect(sizes[100]).toBe(sizes[1])
     expect(Math.abs((sizes[1] as number) - (sizes[0] as number))).toBeLessThanOrEqual(32)
+  })
+
+  test('takes at most 300 bytes where it is bound to a key, too', async () => {
+    const place = await proxiedStores({ redis: { prefix: 'aat:' } })
+    const sizes: number[] = []
+    for (const boundTo of [undefined, aHash()]) {
+      const family = await openTypical(place.stores.grants, ROTATE, {}, boundTo)
+      for (let rotation = 0; rotation < 10; rotation++) await family.rotate()
+      sizes.push(await send(place, 'MEMORY', 'USAGE', `${place.prefix}{${family.grant.id}}:f`))
+    }
+    process.stdout.write(`bytes of a family: ${sizes[0]}, bound to a key ${sizes[1]}\n`)
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(300)
   })
 
   test('is gone at its end, without anybody looking for it', async () => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { athOf, dpopKey } from '../support/dpop.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { startRedis } from '../support/redis-servers.ts'
 import {
@@ -173,4 +174,29 @@ test('FLT-003, FLT-035: Redis dies and stays away: what needs it answers 503 in 
   ])
     expect(told).not.toContain(secret)
   expect(world.eventsNamed('fault').length).toBeGreaterThan(0)
+})
+
+test('DPO-017: Redis is away: a proof is 503 at the token endpoint and at guards, and bearer tokens go on', async () => {
+  const server = await startRedis()
+  closeLater(() => server.stop())
+  const world = await startRedisWorld({ server, redis: { deadline: DEADLINE } })
+  const key = await dpopKey(world.clock)
+  const confidential = basic(CONFIDENTIAL.id, CONFIDENTIAL.secret)
+  const ask = () =>
+    world.token(
+      { grant_type: 'client_credentials' },
+      { ...confidential, DPoP: key.proof('POST', world.endpoint('token')) },
+    )
+  const { access_token: bound } = (await ask()).body
+  const { access_token: bearer } = (await world.token({ grant_type: 'client_credentials' })).body
+  const present = () =>
+    world.call('/api/a', undefined, {
+      Authorization: `DPoP ${bound}`,
+      DPoP: key.proof('GET', `${world.base}/api/a`, { ath: athOf(bound) }),
+    })
+  expect((await present()).status).toBe(200)
+  await server.kill('SIGKILL')
+  world.proxy.blackhole()
+  await expectAllUnavailable({ 'client credentials': ask, guard: present })
+  expect((await world.call('/api/a', bearer)).status).toBe(200)
 })

@@ -9,6 +9,7 @@ import { requestText, sendRaw } from '../support/wire.ts'
 import {
   basic,
   CONFIDENTIAL,
+  claimsOf,
   type ManualClock,
   manualClock,
   startWorld,
@@ -242,6 +243,36 @@ test('DPO-017: where replays cannot be told: 503 for bound tokens, and bearer to
   expect((await at.call('/api/a', bearer)).status).toBe(200)
   isAway = false
   expect((await present({ at })).status).toBe(200)
+})
+
+test('an opaque access token is bound like any other', async () => {
+  const at = await start({
+    aat: (base) => ({
+      resources: { [`${base}/api`]: { scopes: ['a'], defaultScopes: ['a'], accessTokenFormat: 'opaque' } },
+    }),
+    routes: false,
+    after: (app, aat) => app.get('/api/a', requireAat(aat), (req, res) => void res.json(getAat(req).claims)),
+  })
+  token = (
+    await at.token(
+      { grant_type: 'client_credentials', resource: `${at.base}/api` },
+      { ...BASIC, DPoP: key.proof('POST', `${at.issuer}/oauth/token`) },
+    )
+  ).body.access_token
+  expect(token).toMatch(/^aat_at_/)
+  const { status, body } = await present({ at })
+  expect([status, body.cnf]).toEqual([200, { jkt: key.jkt }])
+  expect((await at.call('/api/a', token)).body.error).toBe('invalid_token')
+  expect((await present({ at, by: await dpopKey(clock) })).body.error).toBe('invalid_token')
+})
+
+test('a use of a token whose uses are limited is counted for a good proof only', async () => {
+  const { jti } = claimsOf(token)
+  await world.aat.denyList.add({ jti: String(jti), maxUses: 1 })
+  expect((await present({ by: await dpopKey(clock) })).status).toBe(401)
+  expect((await present({ uri: 'https://evil.example/' })).status).toBe(401)
+  expect((await present()).status).toBe(200)
+  expect((await present()).body.error).toBe('invalid_token')
 })
 
 test("dpop: 'require' takes bound tokens only, and offers nothing else", async () => {
