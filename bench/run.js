@@ -23,6 +23,7 @@ const PARTS = {
   token: async () => (await import('./parts/token.js')).token,
   registrations: async () => (await import('./parts/registrations.js')).registrations,
   redis: async () => (await import('./parts/redis.js')).redis,
+  revocation: async () => (await import('./parts/revocation.js')).revocation,
   growth: async () => (await import('./parts/growth.js')).growth,
   start: async () => (await import('./parts/start.js')).start,
 }
@@ -44,9 +45,9 @@ const { quick } = values
 const effort = {
   quick,
   starts: readNumber('starts', values.starts ?? (quick ? '1' : '3')),
-  rounds: readNumber('rounds', values.rounds ?? (quick ? '1' : '3')),
+  rounds: readNumber('rounds', values.rounds ?? (quick ? '1' : '2')),
   seconds: readNumber('seconds', values.seconds ?? (quick ? '0.5' : '0.7')),
-  warmUp: quick ? 0.5 : 1,
+  warmUp: quick ? 0.5 : 0.7,
 }
 
 ensurePackages()

@@ -13,8 +13,10 @@ import { placement } from './placement.js'
 
 /**
  * What is started: `module` is a file of `servers/` with a function `mount`, `kind` the server that it stands on.
+ * `redis`: it wants one of its own, or is to share this one.
  * @typedef {'stock' | 'fixed'} Kind
- * @typedef {{ module: string, kind: Kind, options?: object, redis?: boolean, flags?: string[] }} Target
+ * @typedef {Awaited<ReturnType<typeof startRedis>>} OwnRedis
+ * @typedef {{ module: string, kind: Kind, options?: object, redis?: boolean | OwnRedis, flags?: string[] }} Target
  * @typedef {{
  *   url: string,
  *   path: string,
@@ -42,7 +44,8 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.e
 
 /** @param {Target} target @returns {Promise<Server>} */
 export async function start({ module, kind, options = {}, redis: wantsRedis = false, flags = [] }) {
-  const redis = wantsRedis ? await startRedis() : undefined
+  const own = wantsRedis === true ? await startRedis() : undefined
+  const redis = wantsRedis === true ? own : wantsRedis || undefined
   const settings = JSON.stringify({ kind, options, redisPort: redis?.port })
   // taskset becomes the command that it starts: same process id, same channel.
   const pinned = place && {
@@ -77,9 +80,8 @@ export async function start({ module, kind, options = {}, redis: wantsRedis = fa
     },
     cpu: () => microsecondsOf(pid),
     async stop() {
-      redis?.connection.disconnect()
       await end(child)
-      if (redis) await end(redis.child)
+      await own?.stop()
     },
   }
 }
@@ -99,7 +101,15 @@ export async function startRedis() {
   for (let attempt = 0; ; attempt++) {
     try {
       await connection.connect()
-      return { port, child, connection }
+      return {
+        port,
+        pid: /** @type {number} */ (child.pid),
+        connection,
+        async stop() {
+          connection.disconnect()
+          await end(child)
+        },
+      }
     } catch (error) {
       if (attempt === 100) throw error
       await sleep(50)
