@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import type { AccessTokenStore } from '../../lib/stores/ports.ts'
 import { type ManualClock, manualClock } from '../support/world.ts'
-import { aHash, type StoresFactory, T } from './contract.ts'
+import { aHash, anId, type StoresFactory, T } from './contract.ts'
+
+const aPlace = () => ({ home: anId(), hash: aHash() })
 
 /** What any store of access tokens must do. */
 export function accessTokenStoreContract(make: StoresFactory): void {
@@ -19,30 +21,30 @@ export function accessTokenStoreContract(make: StoresFactory): void {
   const claims = JSON.stringify({ sub: 'alice "the first"', name: 'ünïcode \\ \u{1F511}', lines: 'a\nb' })
 
   test('read as it was saved, any number of times, while now < expiresAt', async () => {
-    const hash = aHash()
-    await accessTokens.save(hash, claims, T + 300)
+    const place = aPlace()
+    await accessTokens.save(place, claims, T + 300)
     clock.now = T + 299.5
-    expect(await accessTokens.read(hash)).toBe(claims)
-    expect(await accessTokens.read(hash)).toBe(claims)
+    expect(await accessTokens.read(place)).toBe(claims)
+    expect(await accessTokens.read(place)).toBe(claims)
     clock.now = T + 300
-    expect(await accessTokens.read(hash)).toBeUndefined()
+    expect(await accessTokens.read(place)).toBeUndefined()
   })
 
   test('deleted it is unknown, as what never was; deleting twice is deleting once', async () => {
-    const [hash, other] = [aHash(), aHash()]
-    await accessTokens.save(hash, claims, T + 300)
+    const [place, other] = [aPlace(), aPlace()]
+    await accessTokens.save(place, claims, T + 300)
     await accessTokens.save(other, claims, T + 300)
-    await accessTokens.delete(hash)
-    await accessTokens.delete(hash)
-    expect(await accessTokens.read(hash)).toBeUndefined()
-    expect(await accessTokens.read(aHash())).toBeUndefined()
+    await accessTokens.delete(place)
+    await accessTokens.delete(place)
+    expect(await accessTokens.read(place)).toBeUndefined()
+    expect(await accessTokens.read(aPlace())).toBeUndefined()
     expect(await accessTokens.read(other)).toBe(claims)
   })
 
   test('saved when it is over already: it is not there', async () => {
-    const hash = aHash()
-    await accessTokens.save(hash, claims, T)
-    expect(await accessTokens.read(hash)).toBeUndefined()
+    const place = aPlace()
+    await accessTokens.save(place, claims, T)
+    expect(await accessTokens.read(place)).toBeUndefined()
   })
 
   test('used so many times and no more, each token by itself', async () => {

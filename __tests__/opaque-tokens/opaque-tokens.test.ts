@@ -3,12 +3,17 @@ import { describe, expect, test } from '@jest/globals'
 import { createAat, getAat, requireAat } from '../../lib/index.ts'
 import { tokenHash } from '../../lib/protocol/digest.ts'
 import { StoreUnavailable } from '../../lib/protocol/oauth-error.ts'
+import { keysOf } from '../../lib/stores/redis/keys.ts'
 import { athOf, type DpopKey, dpopKey } from '../support/dpop.ts'
 import { basic, CONFIDENTIAL, claimsOf, REDIRECT_URI, startWorld } from '../support/world.ts'
 import { introspect, resourcesAt, start, statusOf } from './world.ts'
 
 const asClient = basic(CONFIDENTIAL.id, CONFIDENTIAL.secret)
-const OPAQUE = /^aat_at_[A-Za-z0-9_-]{64}$/
+const placeOf = (token: string) => ({
+  home: Buffer.from(token.slice(7), 'base64url').toString('base64url', 0, 16),
+  hash: tokenHash(token),
+})
+const OPAQUE = /^aat_at_[A-Za-z0-9_-]{86}$/
 
 describe('an opaque access token', () => {
   test('of every grant type says nothing, and does all that a JWT does', async () => {
@@ -63,6 +68,23 @@ describe('an opaque access token', () => {
     expect(JSON.stringify(world.events)).not.toContain(secret)
   })
 
+  test('lies where its grant lies, so that who could open that can keep it; a client’s own lies anywhere', async () => {
+    const world = await start()
+    const { body: first } = await world.signInAndGetTokens()
+    const { body: second } = await world.refresh(first.refresh_token)
+    const { claims } = (await world.call('/api/a', second.access_token)).body
+    for (const { access_token } of [first, second]) expect(placeOf(access_token).home).toBe(claims.grant_id)
+    const keys = keysOf('aat:')
+    const slotOf = (key: string) => /\{(.*)\}/.exec(key)?.[1]
+    expect(slotOf(keys.accessToken(placeOf(second.access_token)))).toBe(slotOf(keys.family(claims.grant_id)))
+    const homes = new Set<string>()
+    for (let count = 0; count < 5; count++) {
+      const { body } = await world.token({ grant_type: 'client_credentials', scope: 'a' })
+      homes.add(placeOf(body.access_token).home)
+    }
+    expect(homes.size).toBe(5)
+  })
+
   test('is refused from its end on, and its claims are gone', async () => {
     const world = await start()
     const { body } = await world.signInAndGetTokens()
@@ -73,7 +95,7 @@ describe('an opaque access token', () => {
     expect(await introspect(world, body.access_token)).toEqual({ active: false })
     world.clock.now += 5
     expect(await statusOf(world, body.access_token)).toBe(401)
-    expect(await world.stores.accessTokens.read(tokenHash(body.access_token))).toBeUndefined()
+    expect(await world.stores.accessTokens.read(placeOf(body.access_token))).toBeUndefined()
   })
 })
 
@@ -102,13 +124,13 @@ describe('what it costs', () => {
     const good: string = body.access_token
     const flipped = good.slice(0, -1) + (good.endsWith('A') ? 'B' : 'A')
     const junk = [
-      ...Array.from({ length: 50 }, () => `aat_at_${randomBytes(48).toString('base64url')}`),
+      ...Array.from({ length: 50 }, () => `aat_at_${randomBytes(64).toString('base64url')}`),
       flipped,
       good.slice(0, -1),
       `${good}A`,
       good.toUpperCase(),
       good.replace('aat_at_', 'aat_rt_'),
-      `aat_at_${'A'.repeat(64)}`,
+      `aat_at_${'A'.repeat(86)}`,
       `${good}.${good}.${good}`,
       'aat_at_',
     ]
@@ -136,7 +158,7 @@ describe('revocation', () => {
     for (const one of [world, other]) expect(await statusOf(one, body.access_token)).toBe(200)
     const answer = await world.post(world.endpoint('revoke'), { token: body.access_token }, asClient)
     expect([answer.status, answer.text]).toEqual([200, '{}'])
-    expect(await world.stores.accessTokens.read(tokenHash(body.access_token))).toBeUndefined()
+    expect(await world.stores.accessTokens.read(placeOf(body.access_token))).toBeUndefined()
     // A hit in the other's memory: the log tells, as for any token.
     await other.aat.denyList.list()
     for (const one of [world, other]) expect(await statusOf(one, body.access_token)).toBe(401)
@@ -329,8 +351,8 @@ describe('secrets and stores', () => {
   test('a record of another issuer, or one that somebody wrote, is not believed', async () => {
     const world = await start()
     const { body } = await world.signInAndGetTokens()
-    const hash = tokenHash(body.access_token)
-    const text = (await world.stores.accessTokens.read(hash)) as string
+    const place = placeOf(body.access_token)
+    const text = (await world.stores.accessTokens.read(place)) as string
     const claims = JSON.parse(text)
     for (const changed of [
       { ...claims, iss: 'https://other.example' },
@@ -340,12 +362,12 @@ describe('secrets and stores', () => {
       { ...claims, sub: '' },
       [],
     ]) {
-      await world.stores.accessTokens.save(hash, JSON.stringify(changed), world.clock() + 300)
+      await world.stores.accessTokens.save(place, JSON.stringify(changed), world.clock() + 300)
       expect(await statusOf(world, body.access_token)).toBe(401)
     }
-    await world.stores.accessTokens.save(hash, 'not JSON', world.clock() + 300)
+    await world.stores.accessTokens.save(place, 'not JSON', world.clock() + 300)
     expect(await statusOf(world, body.access_token)).toBe(401)
-    await world.stores.accessTokens.save(hash, text, world.clock() + 300)
+    await world.stores.accessTokens.save(place, text, world.clock() + 300)
     expect(await statusOf(world, body.access_token)).toBe(200)
   })
 
@@ -371,7 +393,7 @@ describe('secrets and stores', () => {
         })
         expect((await one.call('/api/both', body.access_token)).body).toBe(world.issuer)
       }
-      const junk = `aat_at_${randomBytes(48).toString('base64url')}`
+      const junk = `aat_at_${randomBytes(64).toString('base64url')}`
       expect(await statusOf(one, junk, '/api/both')).toBe(401)
     } finally {
       await two.close()

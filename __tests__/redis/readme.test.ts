@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
+import { tokenHash } from '../../lib/protocol/digest.ts'
 import { aclLine } from '../../lib/stores/redis/acl.ts'
 import { keysOf } from '../../lib/stores/redis/keys.ts'
 
@@ -27,7 +28,7 @@ test('the README tells of every kind of key', () => {
     keys.consents('x'),
     keys.claim('x'),
     keys.counter('x'),
-    keys.accessToken('x'),
+    keys.accessToken({ home: 'x', hash: tokenHash('x') }),
     keys.uses('x'),
     keys.document('x'),
     keys.places('x'),

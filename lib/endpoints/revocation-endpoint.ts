@@ -33,8 +33,8 @@ export function revocationEndpoint(aat: Aat, options: RevocationEndpointOptions 
     const claims = await readOwnAccessToken(token, parts)
     if (claims?.client_id === clientId) {
       await parts.revocations.revoke('jti', claims.jti, clientId, { until: claims.exp })
-      const hash = parts.verifier.opaque.read(token)
-      if (hash !== undefined) await parts.verifier.opaque.delete(hash)
+      const place = parts.verifier.opaque.read(token)
+      if (place !== undefined) await parts.verifier.opaque.delete(place)
     } else if (claims !== undefined) parts.emit('token.foreign', { clientId, owner: claims.client_id })
   }
 

@@ -10,7 +10,7 @@ import type { PlaceStore } from './place-store.ts'
 import type { RevocationStore } from './revocation-store.ts'
 import type { RingStore } from './ring-store.ts'
 
-export type { AccessTokenStore } from './access-token-store.ts'
+export type { AccessTokenStore, TokenPlace } from './access-token-store.ts'
 export type {
   Client,
   ClientAuthenticationMethod,

@@ -1,5 +1,6 @@
-import { type TokenHash, type TokenKey, tokenKey } from '../protocol/digest.ts'
+import { type TokenKey, tokenKey } from '../protocol/digest.ts'
 import type { Clock } from '../protocol/time.ts'
+import type { TokenPlace } from '../stores/ports.ts'
 import { type AatClaims, isAccessTokenType, readClaims } from './access-token.ts'
 import {
   type JwsHeader,
@@ -107,8 +108,8 @@ export function createVerifier(options: VerifierOptions) {
     return key && check(id, token, header, key, from)
   }
 
-  async function lookUp(id: TokenKey, token: string, hash: TokenHash) {
-    const claims = await opaque?.claimsOf(hash)
+  async function lookUp(id: TokenKey, token: string, place: TokenPlace) {
+    const claims = await opaque?.claimsOf(place)
     const verified = claims && believe(token, claims)
     return verified && remember(id, verified)
   }
@@ -129,8 +130,8 @@ export function createVerifier(options: VerifierOptions) {
       }
       const flight = underWay.get(id)
       if (flight !== undefined) return flight
-      const hash = opaque?.read(token)
-      if (hash !== undefined) return once(id, lookUp(id, token, hash))
+      const place = opaque?.read(token)
+      if (place !== undefined) return once(id, lookUp(id, token, place))
       const header = jwsHeaderOf(token, headers)
       if (header === undefined) return undefined
       const key = keyNow(header.kid)

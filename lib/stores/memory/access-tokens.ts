@@ -11,13 +11,13 @@ export function memoryAccessTokens(clock: Clock, maxEntries: number): AccessToke
   const tokens = new ExpiringMap<string>(clock, maxEntries)
   const counts = new ExpiringMap<number>(clock, maxEntries)
   return {
-    async save(hash, claims, expiresAt) {
+    async save({ hash }, claims, expiresAt) {
       tokens.set(hash, claims, expiresAt)
     },
-    async read(hash) {
+    async read({ hash }) {
       return tokens.get(hash)
     },
-    async delete(hash) {
+    async delete({ hash }) {
       tokens.delete(hash)
     },
     async use(key, atMost, until) {

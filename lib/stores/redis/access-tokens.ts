@@ -1,7 +1,7 @@
 import { type Random, randomId } from '../../protocol/random.ts'
-import type { AccessTokenStore } from '../ports.ts'
+import type { AccessTokenStore, TokenPlace } from '../ports.ts'
 import { toMilliseconds } from './family-record.ts'
-import type { Keys } from './keys.ts'
+import { isGrantId, type Keys } from './keys.ts'
 import type { Runner } from './runner.ts'
 import { script } from './script.ts'
 import { redisValues } from './values.ts'
@@ -13,10 +13,15 @@ const readUses = script('read-uses')
 export function redisAccessTokens(runner: Runner, keys: Keys, random: Random): AccessTokenStore {
   const { run } = runner
   const values = redisValues(runner)
+  function keyOf(place: TokenPlace): string {
+    if (!isGrantId(place.home)) throw new TypeError('the home of a token must be 16 bytes in base64url')
+    return keys.accessToken(place)
+  }
+
   return {
-    save: (hash, claims, expiresAt) => values.save(keys.accessToken(hash), claims, expiresAt),
-    read: (hash) => values.read(keys.accessToken(hash)),
-    delete: (hash) => values.delete(keys.accessToken(hash)),
+    save: async (place, claims, expiresAt) => values.save(keyOf(place), claims, expiresAt),
+    read: async (place) => values.read(keyOf(place)),
+    delete: async (place) => values.delete(keyOf(place)),
     async use(key, atMost, until) {
       const { outcome } = await run(
         useToken,

@@ -1,5 +1,5 @@
 import { sha256 } from '../../protocol/digest.ts'
-import type { FamilyOwner } from '../ports.ts'
+import type { FamilyOwner, TokenPlace } from '../ports.ts'
 
 /**
  * The names of keys. What stands in braces decides the slot in a cluster: all keys of one script have the same. Nothing that
@@ -28,7 +28,7 @@ export function keysOf(prefix: string) {
     consents: (subject: string) => `${prefix}{${hashed(subject)}}:u`,
     consentField: hashed,
     claim: (key: string) => `${prefix}{${key}}:j`,
-    accessToken: (hash: string) => `${prefix}{${hash}}:a`,
+    accessToken: ({ home, hash }: TokenPlace) => `${prefix}{${home}}:${hash}:a`,
     uses: (key: string) => `${prefix}{${key}}:v`,
     document: (url: string) => `${prefix}{${url}}:o`,
     counter: (key: string) => `${prefix}{${key}}:n`,
