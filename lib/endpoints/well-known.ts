@@ -6,7 +6,7 @@ import { type Document, METADATA_MAX_AGE, resourceMetadataOf, serveDocuments } f
 import { jsonErrors } from '../http/responder.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { wellKnownUrl } from '../protocol/resource-uri.ts'
-import { proofAlgorithms } from '../tokens/dpop-proof.ts'
+import { proofAlgorithms } from '../tokens/proof-key.ts'
 
 /**
  * The public documents, to be mounted at the root of the app, before its catch-all: authorization server metadata (RFC 8414,

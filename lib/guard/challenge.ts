@@ -1,6 +1,6 @@
 import type { Response } from 'express'
 import { sendJson, setNoStore } from '../http/headers.ts'
-import { proofAlgorithms } from '../tokens/dpop-proof.ts'
+import { proofAlgorithms } from '../tokens/proof-key.ts'
 
 /** What a challenge says (RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3, RFC 9728 §5.1). */
 export interface Challenge {

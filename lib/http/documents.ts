@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Request, RequestHandler, Response } from 'express'
 import type { Resource } from '../protocol/resource.ts'
-import { proofAlgorithms } from '../tokens/dpop-proof.ts'
+import { proofAlgorithms } from '../tokens/proof-key.ts'
 import { handleCors, sendJson } from './headers.ts'
 import { sendMethodNotAllowed, sendNotFound } from './responder.ts'
 

@@ -1,11 +1,11 @@
-import { type KeyObject, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { type Sha256, sha256 } from '../protocol/digest.ts'
-import { decodeBase64url, decodeUtf8, parseJsonObject } from '../protocol/encoding.ts'
+import { decodeBase64url } from '../protocol/encoding.ts'
 import { normalizeHttpUri } from '../protocol/http-uri.ts'
-import { algorithms, fitsAlgorithm, type SigningAlgorithm, verifyWith } from '../protocol/jwa.ts'
-import { readPublicJwk, thumbprintOf } from '../protocol/public-jwk.ts'
+import { verifyWith } from '../protocol/jwa.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { DpopNonces } from './dpop-nonce.ts'
+import { type ProofKey, readJsonSegment, readProofKey, rememberProofKey } from './proof-key.ts'
 
 /** Characters. One with an RSA key of 4096 bits has some 2,600. */
 const MAX_PROOF = 4096
@@ -14,9 +14,6 @@ const MAX_JTI = 256
 const AHEAD = 30
 /** How far the clocks of instances and of the store may differ, in seconds: a `jti` must not be forgotten while it is taken. */
 const REMEMBERED_LONGER = 60
-
-/** JWS algorithms of proofs (RFC 9449 §5.1); `Ed25519` is EdDSA by its new name (RFC 9864). */
-export const proofAlgorithms = [...(Object.keys(algorithms) as SigningAlgorithm[]), 'Ed25519'] as const
 
 /** What a proof must say (RFC 9449 §4.3). */
 export interface ProofRules {
@@ -45,10 +42,8 @@ export interface ProofProblem {
   readonly wantsNonce?: true
 }
 
-interface ParsedProof {
-  readonly alg: SigningAlgorithm
-  readonly key: KeyObject
-  readonly jkt: string
+interface ParsedProof extends ProofKey {
+  readonly headerText: string
   readonly claims: Record<string, unknown>
   readonly signingInput: Buffer
   readonly signature: Buffer
@@ -89,6 +84,7 @@ export async function verifyDpopProof(
         }
   if (!(await verifyWith(proof.alg, proof.key, proof.signingInput, proof.signature)))
     return { problem: 'signature' }
+  rememberProofKey(proof.headerText, proof)
   const { jkt } = proof
   const key = sha256(JSON.stringify(['dpop', jkt, jti]))
   return { jkt, claim: { key, until: Math.ceil(until) + REMEMBERED_LONGER } }
@@ -105,33 +101,18 @@ function isHashOf(ath: unknown, accessToken: string): boolean {
   return given.length === expected.length && timingSafeEqual(given, expected)
 }
 
-/** Form and key: a compact JWS with `typ`, `alg` and a public `jwk` that fits, and no extension that must be understood. */
+/** Form and key: a compact JWS of which nothing is verified yet. */
 function parseProof(text: string): ParsedProof | ProofProblem {
   const match =
     text.length <= MAX_PROOF ? /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/.exec(text) : null
   if (match === null) return { problem: 'not a compact JWS, or too long' }
   const [, headerText = '', payloadText = '', signatureText = ''] = match
-  const header = readJson(headerText)
-  const claims = readJson(payloadText)
+  const claims = readJsonSegment(payloadText)
   const signature = decodeBase64url(signatureText)
-  if (header === undefined || claims === undefined || signature === undefined)
+  if (claims === undefined || signature === undefined)
     return { problem: 'not canonical base64url of JSON objects' }
-  if (typeof header.typ !== 'string' || header.typ.toLowerCase() !== 'dpop+jwt') return { problem: 'typ' }
-  if ('crit' in header || 'b64' in header) return { problem: 'an extension' }
-  const { alg: name, jwk } = header
-  if (!(proofAlgorithms as readonly unknown[]).includes(name)) return { problem: 'alg' }
-  const alg = name === 'Ed25519' ? 'EdDSA' : (name as SigningAlgorithm)
-  const read = readPublicJwk(jwk)
-  if ('problem' in read) return { problem: `jwk ${read.problem}` }
-  if (!fitsAlgorithm(alg, read.key)) return { problem: 'jwk is of another algorithm' }
-  const jkt = thumbprintOf(read.key, jwk as Record<string, unknown>)
-  if (jkt === undefined) return { problem: 'jwk is not in its one spelling' }
+  const read = readProofKey(headerText)
+  if ('problem' in read) return read
   const signingInput = Buffer.from(text.slice(0, headerText.length + 1 + payloadText.length))
-  return { alg, key: read.key, jkt, claims, signingInput, signature }
-}
-
-function readJson(segment: string): Record<string, unknown> | undefined {
-  const bytes = decodeBase64url(segment)
-  const text = bytes && decodeUtf8(bytes)
-  return text === undefined ? undefined : parseJsonObject(text)
+  return { ...read, headerText, claims, signingInput, signature }
 }
