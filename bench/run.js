@@ -23,6 +23,7 @@ const PARTS = {
   token: async () => (await import('./parts/token.js')).token,
   registrations: async () => (await import('./parts/registrations.js')).registrations,
   redis: async () => (await import('./parts/redis.js')).redis,
+  algorithms: async () => (await import('./parts/algorithms.js')).algorithms,
   revocation: async () => (await import('./parts/revocation.js')).revocation,
   growth: async () => (await import('./parts/growth.js')).growth,
   start: async () => (await import('./parts/start.js')).start,

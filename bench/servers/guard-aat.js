@@ -2,22 +2,22 @@
 
 import { randomBytes } from 'node:crypto'
 import { guardedRoutes } from './guarded-routes.js'
+import { CLIENT, clientCredentials, headers } from './token-shared.js'
 
-const CLIENT = 'bench:the-secret-of-the-benchmark'
 const AT_ONCE = 16
 
 /** @param {import('../harness/server.js').Context} context @returns {Promise<import('../harness/server.js').Mounted>} */
-export async function mount({ app, url }) {
+export async function mount({ app, url, options: { keys } }) {
   /** @type {typeof import('express-aat')} */
   const { createAat, requireAat, tokenEndpoint, wellKnown } = await import(
     new URL('../../dist/index.js', import.meta.url).href
   )
-  const [clientId = '', clientSecret = ''] = CLIENT.split(':')
   const aat = createAat({
     issuer: url,
     secrets: [randomBytes(32).toString('hex')],
     resources: { [`${url}/api`]: { scopes: ['read'], accessTokenLifetime: 3600 } },
-    clients: [{ clientId, clientSecret, grantTypes: ['client_credentials'] }],
+    clients: [{ clientId: CLIENT.id, clientSecret: CLIENT.secret, grantTypes: ['client_credentials'] }],
+    keys,
     allowInProduction: ['http-issuer', 'memory-stores'],
   })
   app.use(wellKnown(aat))
@@ -26,12 +26,7 @@ export async function mount({ app, url }) {
   await aat.ready()
 
   async function mintOne() {
-    const headers = {
-      Authorization: `Basic ${btoa(CLIENT)}`,
-      'Content-Type': 'application/x-www-form-urlencoded',
-    }
-    const body = 'grant_type=client_credentials&scope=read'
-    const response = await fetch(`${url}/oauth/token`, { method: 'POST', headers, body })
+    const response = await fetch(`${url}/oauth/token`, { method: 'POST', headers, body: clientCredentials })
     if (!response.ok) throw new Error(`the token endpoint answered ${response.status}`)
     return /** @type {{ access_token: string }} */ (await response.json()).access_token
   }
