@@ -89,7 +89,7 @@ export default {
       globals: { EXPRESS_MAJOR: 5, STORES: 'redis' },
       testMatch: [
         '<rootDir>/__tests__/{refresh-tokens,authorization-code,client-authentication,attack,revocation-log,idp-sessions,opaque-tokens,deny-list,client-metadata-documents}/**/*.test.ts',
-        '<rootDir>/__tests__/{rfc6749,rfc7009,rfc7591,rfc7636,rfc7662,rfc8705,rfc8707,rfc9068,rfc9449,interop,key-ring}/**/*.test.ts',
+        '<rootDir>/__tests__/{rfc6749,rfc7009,rfc7591,rfc7592,rfc7636,rfc7662,rfc8705,rfc8707,rfc9068,rfc9449,interop,key-ring}/**/*.test.ts',
         '<rootDir>/__tests__/rfc6749-authorization/{consent,sign-in}.test.ts',
       ],
       globalSetup: '<rootDir>/scripts/ensure-redis.js',

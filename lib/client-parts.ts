@@ -2,6 +2,7 @@ import { createClientAuthentication } from './clients/client-authentication.ts'
 import { createClientRegistry } from './clients/client-registry.ts'
 import { limitClients } from './clients/limited-clients.ts'
 import { createNewClients } from './clients/new-client.ts'
+import { createRegistrationTokens } from './clients/registration-tokens.ts'
 import { createRegistrations } from './clients/registrations.ts'
 import { createSelfDescribingIds } from './clients/self-describing-id.ts'
 import { createUnusedLimit } from './clients/unused-records.ts'
@@ -18,7 +19,13 @@ export function createClientParts(
   emit: Emit,
 ): Pick<
   AatParts,
-  'registrations' | 'registry' | 'newClient' | 'limitUnused' | 'hasDocumentClients' | 'authenticateClient'
+  | 'registrations'
+  | 'registry'
+  | 'newClient'
+  | 'limitUnused'
+  | 'rotateRegistrationToken'
+  | 'hasDocumentClients'
+  | 'authenticateClient'
 > {
   const { clients, registration, stores, secrets, issuer, clock, monotonic, random } = configuration
   const registrations = createRegistrations(registration, stores, clock, random, emit, () => clientKeys)
@@ -53,6 +60,7 @@ export function createClientParts(
     registry,
     newClient: createNewClients({ store, ids, limitUnused, random }),
     limitUnused,
+    rotateRegistrationToken: createRegistrationTokens(ids),
     hasDocumentClients: documentClients !== undefined,
     authenticateClient,
   }

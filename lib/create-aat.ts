@@ -4,6 +4,7 @@ import { createIdpSessionCheck } from './authorization/idp-session-check.ts'
 import { createIdpSessions } from './authorization/idp-sessions.ts'
 import { createPendingRequests } from './authorization/pending-requests.ts'
 import { startBackground } from './background.ts'
+import { createClientOperations } from './client-operations.ts'
 import { createClientParts } from './client-parts.ts'
 import { readConfiguration } from './configuration.ts'
 import type { GrantTypeOptions } from './grants/grant-type.ts'
@@ -15,6 +16,7 @@ import { createOperations } from './operations.ts'
 import { createOwnVerifier } from './own-verifier.ts'
 import { createEventHub } from './protocol/events.ts'
 import { randomId } from './protocol/random.ts'
+import { matchesRedirectUri } from './protocol/redirect-uri.ts'
 import { createEndGrant } from './revocation/end-grant.ts'
 import { createRevocationLog } from './revocation/revocation-log.ts'
 import { createRevoke } from './revoke.ts'
@@ -96,18 +98,19 @@ export function createAat(options: AatOptions): Aat {
     refreshPolicyOf,
     refreshGrace,
     hooks,
+    mayRedirect: ({ redirectUris }, uri) =>
+      redirectUris.some((registered) => matchesRedirectUri(registered, uri, configuration.localhostAnyPort)),
     checkIdpSession:
       checkIdpSession &&
       createIdpSessionCheck({ checkIdpSession, checkTimeout, whenUnanswered, idpSessions, emit }),
   }
 
   const background = startBackground({ keyRing, revocations, health }, configuration.every)
-  const { revoke, revokeAll, denyList } = createRevoke({ stores, revocations, endGrant, clock })
+  const { revoke, denyList } = createRevoke({ stores, revocations, endGrant, clock })
   const operations = createOperations({
     stores,
     registry,
     revocations,
-    revokeAll,
     idpSessions,
     refreshPolicyOf,
     clock,
@@ -135,6 +138,14 @@ export function createAat(options: AatOptions): Aat {
       status: keyRing.status,
     }),
     ...operations,
+    clients: createClientOperations({
+      store: stores.clients,
+      registry,
+      revocations,
+      revocationBound: configuration.revocationStaleAfter,
+      random,
+      emit,
+    }),
     initialAccessTokens: clients.registrations.initialAccessTokens.operations,
     idpSessions: Object.freeze({
       update: idpSessions.update,

@@ -30,8 +30,14 @@ export {
   remoteIssuer,
 } from './guard/remote-issuer.ts'
 export { type AatGuard, requireAat } from './guard/require-aat.ts'
-export type { Aat, ClientSummary, EndpointName, GrantSummary, Health, RevocationTarget } from './http/aat.ts'
+export type { Aat, EndpointName, GrantSummary, Health, RevocationTarget } from './http/aat.ts'
 export type { ClientCertificate } from './http/client-certificate.ts'
+export type {
+  ClientListQuery,
+  ClientOperations,
+  ClientSummary,
+  SecretRotation,
+} from './http/client-operations.ts'
 export type { Denied, DenyList, DenyListPage, DenyListQuery, DenyTarget } from './http/deny-list.ts'
 export type { ConsentView } from './http/pages/consent-page.ts'
 export type { ErrorView } from './http/pages/error-page.ts'

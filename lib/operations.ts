@@ -4,7 +4,6 @@ import type { Aat } from './http/aat.ts'
 import { OAuthError } from './protocol/oauth-error.ts'
 import type { Clock } from './protocol/time.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
-import type { RevokeAll } from './revoke.ts'
 import { isOver, limitsOf } from './stores/family-limits.ts'
 import type { FamilyQuery, FamilyView, RefreshPolicy, RefreshPolicyOf, Stores } from './stores/ports.ts'
 
@@ -12,22 +11,20 @@ interface OperationsOptions {
   readonly stores: Stores
   readonly registry: ClientRegistry
   readonly revocations: RevocationLog
-  readonly revokeAll: RevokeAll
   readonly idpSessions: IdpSessions
   readonly refreshPolicyOf: RefreshPolicyOf
   readonly clock: Clock
 }
 
-/** `aat.clients` and `aat.grants`: what operators and users' own pages look at. */
+/** `aat.grants`: what operators and users' own pages look at. */
 export function createOperations({
   stores,
   registry,
   revocations,
-  revokeAll,
   idpSessions,
   refreshPolicyOf,
   clock,
-}: OperationsOptions): Pick<Aat, 'clients' | 'grants'> {
+}: OperationsOptions): Pick<Aat, 'grants'> {
   /** `undefined`: there is no such client. What cannot be known of one whose document is away is as the server has it. */
   async function policyOf(clientId: string): Promise<RefreshPolicy | undefined> {
     try {
@@ -51,27 +48,6 @@ export function createOperations({
   }
 
   return {
-    clients: Object.freeze({
-      async get(clientId: string) {
-        const client = await registry.find(clientId)
-        return (
-          client && {
-            clientId: client.id,
-            name: client.name,
-            origin: client.origin,
-            redirectUris: client.redirectUris,
-            grantTypes: client.grantTypes,
-            createdAt: client.createdAt,
-          }
-        )
-      },
-      async delete(clientId: string) {
-        const outcome = await registry.delete(clientId)
-        // Also where it was deleted before: that call may have failed half-way.
-        if (outcome !== 'configured') await revokeAll('clientId', clientId, 'client deletion', true)
-        return outcome
-      },
-    }),
     grants: Object.freeze({
       async list(query: FamilyQuery) {
         const { families, cursor } = await stores.grants.listFamilies(query)

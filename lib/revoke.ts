@@ -46,19 +46,10 @@ export function createRevoke({ stores, revocations, endGrant, clock }: RevokeOpt
    * One epoch, whatever the number: access tokens of older grants are refused from now on, and their families and codes at
    * their next use, also where a refresh is on its way at this moment. Then what was remembered.
    */
-  async function revokeAll(
-    name: 'subject' | 'clientId',
-    value: string,
-    by: string,
-    forGood = false,
-  ): Promise<void> {
-    await revocations.revoke(name === 'subject' ? 'subject' : 'client', value, by, {
-      ...(forGood && { notAfter: 'ever' as const }),
-    })
+  async function revokeAll(name: 'subject' | 'clientId', value: string, by: string): Promise<void> {
+    await revocations.revoke(name === 'subject' ? 'subject' : 'client', value, by)
     if (name === 'subject') await stores.consents.forgetSubject(value)
   }
 
-  return { revoke, revokeAll, denyList: createDenyList(revocations, revoke) }
+  return { revoke, denyList: createDenyList(revocations, revoke) }
 }
-
-export type RevokeAll = ReturnType<typeof createRevoke>['revokeAll']

@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals'
-import { createSelfDescribingIds, isRegisteredId } from '../../lib/clients/self-describing-id.ts'
+import { createSelfDescribingIds } from '../../lib/clients/self-describing-id.ts'
 import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
 import { sha256, tokenHash } from '../../lib/protocol/digest.ts'
 import { systemRandom } from '../../lib/protocol/random.ts'
+import { isRegisteredId } from '../../lib/stores/client-description.ts'
 import type { Client } from '../../lib/stores/ports.ts'
 
 const ISSUER = 'https://as.example'

@@ -186,6 +186,39 @@ test('an opaque access token takes at most 500 bytes', async () => {
   expect(bytes).toBeLessThanOrEqual(500)
 })
 
+test('a registered client takes at most 700 bytes, a mark of one that was deleted at most 160', async () => {
+  const world = await startRedisWorld({ dcr: { allow: 'anyone' } })
+  const sizes: number[] = []
+  for (const metadata of [
+    { client_name: 'Claude Code (shop)', redirect_uris: ['http://localhost:54545/callback'] },
+    {
+      client_name: 'A web application of some partner',
+      redirect_uris: ['https://app.partner.example/oauth/callback', 'https://staging.partner.example/cb'],
+      client_uri: 'https://partner.example/',
+      token_endpoint_auth_method: 'client_secret_post',
+    },
+  ]) {
+    const methods = { token_endpoint_auth_method: 'none', ...metadata }
+    const { body } = await world.register({
+      ...methods,
+      grant_types: ['authorization_code', 'refresh_token'],
+    })
+    const { client_id, client_secret } = body
+    const place = { client_id, redirect_uri: metadata.redirect_uris[0] }
+    const { status } = await world.signInAndGetTokens(place, {
+      client_id,
+      ...(client_secret !== undefined && { client_secret }),
+    })
+    expect(status).toBe(200)
+    const hash = sha256(client_id).slice(0, 22)
+    sizes.push(await send(world, 'MEMORY', 'USAGE', `${world.prefix}{${hash}}:d`))
+    await world.aat.clients.delete(client_id)
+    expect(await send(world, 'MEMORY', 'USAGE', `${world.prefix}{${hash}}:x`)).toBeLessThanOrEqual(160)
+  }
+  process.stdout.write(`bytes of a client: ${sizes.join(', ')}\n`)
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(700)
+})
+
 test('every record ends when it should; what never ends are ring, log and clients', async () => {
   const place = await proxiedStores()
   await writeAll(place)

@@ -1,10 +1,11 @@
 import type { Emit } from '../protocol/events.ts'
 import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
+import { isRegisteredId } from '../stores/client-description.ts'
 import type { Client, ClientStore } from '../stores/ports.ts'
 import { createClientCache } from './client-cache.ts'
 import type { DocumentClients } from './document-clients.ts'
-import { isRegisteredId, type SelfDescribingIds } from './self-describing-id.ts'
+import type { SelfDescribingIds } from './self-describing-id.ts'
 
 const DAY = 86_400
 /** Seconds without use after which the record of a client is forgotten: one that its id brings back, and one that it does not. */
@@ -49,6 +50,8 @@ export interface ClientRegistryOptions {
 export function createClientRegistry(options: ClientRegistryOptions) {
   const { store, ids, inForce, documents, emit, clock, monotonic } = options
   const fromConfiguration = new Map(options.configured.map((client) => [client.id, client]))
+  /** Changes under way, by id. */
+  const changing = new Map<string, Promise<void>>()
   const cache = createClientCache<Remembered>(look, monotonic)
 
   /** Reads what there is: nothing is remembered of it. */
@@ -104,6 +107,38 @@ export function createClientRegistry(options: ClientRegistryOptions) {
     return client.firstUsedAt === undefined || expiresAt - now < lifeOf(client, now) / 2
   }
 
+  async function change(
+    id: string,
+    next: (client: Client, now: NumericDate) => Client | undefined,
+    { byOperator = false, whenUnused }: { byOperator?: boolean; whenUnused?: () => Promise<void> },
+  ): Promise<Client | undefined> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const known = await look(id)
+      if (known === undefined) return undefined
+      const now = clock()
+      const changed = next(known.client, now)
+      if (changed === undefined) return known.client
+      const isUsed = known.client.firstUsedAt !== undefined
+      const stays = known.revision !== undefined && known.expiresAt === undefined
+      if (known.revision === undefined && !byOperator) await whenUnused?.()
+      const least = known.expiresAt ?? now + KEPT_UNUSED
+      const end = isUsed || byOperator ? Math.max(least, now + KEPT_FOR.otherwise) : least
+      const client = { ...changed, changedAt: now }
+      const outcome = await store.replace(
+        client,
+        known.revision,
+        stays ? undefined : end,
+        ids.markedUntil(id),
+      )
+      if (outcome === 'full') throw new StoreUnavailable('the store of clients is full')
+      if (outcome === 'changed') continue
+      cache.forget(id)
+      await options.tell(id)
+      return client
+    }
+    throw new StoreUnavailable('a client is changed by others all the time')
+  }
+
   return {
     /** A client that may act now, as today's policy judges it. */
     async find(id: string): Promise<Client | undefined> {
@@ -152,36 +187,21 @@ export function createClientRegistry(options: ClientRegistryOptions) {
      * @param whenUnused asked before a record is made for one that has none
      * @returns what it is now, or `undefined` where there is no such client
      */
-    async change(
+    change(
       id: string,
       next: (client: Client, now: NumericDate) => Client | undefined,
-      { byOperator = false, whenUnused }: { byOperator?: boolean; whenUnused?: () => Promise<void> } = {},
+      options: { byOperator?: boolean; whenUnused?: () => Promise<void> } = {},
     ): Promise<Client | undefined> {
-      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const known = await look(id)
-        if (known === undefined) return undefined
-        const now = clock()
-        const changed = next(known.client, now)
-        if (changed === undefined) return known.client
-        const isUsed = known.client.firstUsedAt !== undefined
-        const stays = known.revision !== undefined && known.expiresAt === undefined
-        if (known.revision === undefined && !byOperator) await whenUnused?.()
-        const least = known.expiresAt ?? now + KEPT_UNUSED
-        const end = isUsed || byOperator ? Math.max(least, now + KEPT_FOR.otherwise) : least
-        const client = { ...changed, changedAt: now }
-        const outcome = await store.replace(
-          client,
-          known.revision,
-          stays ? undefined : end,
-          ids.markedUntil(id),
-        )
-        if (outcome === 'full') throw new StoreUnavailable('the store of clients is full')
-        if (outcome === 'changed') continue
-        cache.forget(id)
-        await options.tell(id)
-        return client
-      }
-      throw new StoreUnavailable('a client is changed by others all the time')
+      // One after another here, so that only those of other instances get ahead of each other.
+      const before = changing.get(id) ?? Promise.resolve()
+      const mine = before.then(() => change(id, next, options))
+      const settled = mine.then(
+        () => undefined,
+        () => undefined,
+      )
+      changing.set(id, settled)
+      void settled.then(() => changing.get(id) === settled && changing.delete(id))
+      return mine
     },
 
     /** Deletes a client for good. What it holds is not ended by this. */

@@ -2,17 +2,13 @@ import { sha256, tokenHash } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { type Random, randomId } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
+import { REGISTERED_ID_PREFIX } from '../stores/client-description.ts'
 import { writeClient } from '../stores/client-text.ts'
 import type { Client, ClientStore } from '../stores/ports.ts'
 import type { ClientDraft } from './client-metadata.ts'
 import { KEPT_UNUSED } from './client-registry.ts'
 import { refusal } from './metadata-members.ts'
-import {
-  REGISTERED_ID_PREFIX,
-  REGISTRATION_TOKEN_PREFIX,
-  type SelfDescribingIds,
-  usesSecret,
-} from './self-describing-id.ts'
+import { REGISTRATION_TOKEN_PREFIX, type SelfDescribingIds, usesSecret } from './self-describing-id.ts'
 import type { LimitUnused } from './unused-records.ts'
 
 /** Bytes of what anybody may have written into the store. */

@@ -91,8 +91,15 @@ export function accessTokenLifetimeFor(
  * and nobody gets more than was registered by one that became laxer.
  */
 export function clientInForce(client: Client, policy: RegistrationPolicy): Client {
-  const { defaultScope, accessTokenLifetime, accessTokenFormat, refreshTokens, boundToIdpSession, ...rest } =
-    client
+  const {
+    defaultScope,
+    allowedScope,
+    accessTokenLifetime,
+    accessTokenFormat,
+    refreshTokens,
+    boundToIdpSession,
+    ...rest
+  } = client
   const format = policy.accessTokenFormats.find((allowed) => allowed === accessTokenFormat)
   const scope = defaultScope?.filter((token) => policy.scopes.includes(token)) ?? []
   const lifetime = accessTokenLifetimeFor(accessTokenLifetime, policy)
@@ -104,7 +111,10 @@ export function clientInForce(client: Client, policy: RegistrationPolicy): Clien
     ...rest,
     redirectUris: client.redirectUris.filter((uri) => isAllowedRedirect(uri, policy)),
     grantTypes: client.grantTypes.filter((type) => policy.grantTypes.includes(type)),
-    allowedScope: policy.scopes,
+    allowedScope:
+      allowedScope === undefined
+        ? policy.scopes
+        : policy.scopes.filter((token) => allowedScope.includes(token)),
     ...(scope.length > 0 && { defaultScope: scope }),
     ...(lifetime !== undefined && { accessTokenLifetime: lifetime }),
     ...(format !== undefined && { accessTokenFormat: format }),

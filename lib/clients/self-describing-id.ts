@@ -1,15 +1,14 @@
 import { type DerivedKeys, mac, sameTag } from '../protocol/derived-keys.ts'
 import { sha256, tokenHash } from '../protocol/digest.ts'
-import { decodeBase64url } from '../protocol/encoding.ts'
 import type { Random } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
+import { DESCRIPTION_TAG_BYTES, readDescription, writeDescription } from '../stores/client-description.ts'
 import { readClient, writeClient } from '../stores/client-text.ts'
-import { type Client, MAX_CLIENT_ID } from '../stores/ports.ts'
+import type { Client } from '../stores/ports.ts'
 
 /**
- * Ids that describe their clients, so that a registration that nobody has used takes no memory: `dcr_` + base64url( version 1 |
- * salt 8 | issued at u32 | the client as JSON | tag 16 ). The tag is an HMAC for this issuer: nobody else can make one, and
- * nothing in it can be exchanged. Secret and registration access token of such a client are derived from the id.
+ * Ids that describe their clients, so that a registration that nobody has used takes no memory. The tag of an id is an HMAC for
+ * this issuer: nobody else can make one, and nothing in it can be exchanged. Secret and registration access token of such a client are derived from the id.
  *
  * What an id says holds until the client is changed or deleted, of which the store keeps a mark, for as long as the id could
  * be believed: two years from when it was issued, or until the secret that sealed it is no longer configured. A client that
@@ -23,23 +22,10 @@ export interface SelfDescribed {
 
 /** A client that names no policy has this one. */
 const DEFAULT_POLICY = 'default'
-export const REGISTERED_ID_PREFIX = 'dcr_'
-const VERSION = 1
-const HEAD = 1 + 8 + 4
-const TAG = 16
 /** Seconds. */
 const BELIEVED_FOR = 2 * 365 * 86_400
 /** Seconds over that end for which a mark is kept: clocks differ. */
 const MARGIN = 86_400
-const MIN_LENGTH = Math.ceil(((HEAD + 2 + TAG) * 4) / 3)
-const shape = new RegExp(
-  `^${REGISTERED_ID_PREFIX}(?:[A-Za-z0-9_-]{22}|[A-Za-z0-9_-]{${MIN_LENGTH},${MAX_CLIENT_ID - 4}})$`,
-)
-
-/** Can this be an id that registration gave? Nothing else ever reaches a store. */
-export function isRegisteredId(id: string): boolean {
-  return shape.test(id)
-}
 
 export const usesSecret = (client: Pick<Client, 'authenticationMethod'>): boolean =>
   client.authenticationMethod === 'client_secret_basic' ||
@@ -52,16 +38,10 @@ export function createSelfDescribingIds(
 ) {
   const [newest] = keys
   const tagOf = (key: DerivedKeys, body: Uint8Array) =>
-    mac(key.registration, 'id', sha256(issuer), body).subarray(0, TAG)
+    mac(key.registration, 'id', sha256(issuer), body).subarray(0, DESCRIPTION_TAG_BYTES)
   const secretOf = (key: DerivedKeys, id: string) => mac(key.registration, 'secret', id).toString('base64url')
   const tokenOf = (key: DerivedKeys, id: string) =>
     REGISTRATION_TOKEN_PREFIX + mac(key.registration, 'token', id).toString('base64url')
-
-  function bodyOf(id: string): Buffer | undefined {
-    if (!isRegisteredId(id)) return undefined
-    const bytes = decodeBase64url(id.slice(REGISTERED_ID_PREFIX.length))
-    return bytes !== undefined && bytes.length > HEAD + TAG && bytes[0] === VERSION ? bytes : undefined
-  }
 
   return {
     /**
@@ -73,29 +53,25 @@ export function createSelfDescribingIds(
       createdAt: NumericDate,
       secretExpiresAt: NumericDate | undefined,
     ): { id: string; secret: string | undefined; registrationToken: string } | undefined {
-      const head = Buffer.alloc(HEAD)
-      head[0] = VERSION
-      random(8).copy(head, 1)
-      head.writeUInt32BE(Math.floor(createdAt), 9)
       const { policy, ...rest } = draft
       const told = writeClient(policy === undefined || policy === DEFAULT_POLICY ? rest : draft)
       const description = [told, ...(secretExpiresAt === undefined ? [] : [secretExpiresAt])]
-      const body = Buffer.concat([head, Buffer.from(description.join('\n'))])
-      const id = REGISTERED_ID_PREFIX + Buffer.concat([body, tagOf(newest, body)]).toString('base64url')
-      if (id.length > MAX_CLIENT_ID) return undefined
+      const id = writeDescription(random, Math.floor(createdAt), description.join('\n'), (body) =>
+        tagOf(newest, body),
+      )
+      if (id === undefined) return undefined
       const secret = usesSecret(draft as Client) ? secretOf(newest, id) : undefined
       return { id, secret, registrationToken: tokenOf(newest, id) }
     },
 
     /** The client that an id of ours describes, however old; a forgery costs one HMAC for each secret. */
     read(id: string): SelfDescribed | undefined {
-      const bytes = bodyOf(id)
-      if (bytes === undefined) return undefined
-      const [body, tag] = [bytes.subarray(0, -TAG), bytes.subarray(-TAG)]
-      const key = keys.find((candidate) => sameTag(tag, tagOf(candidate, body)))
-      if (key === undefined) return undefined
-      const createdAt = body.readUInt32BE(9)
-      const [description = '', secretExpiresAt] = body.toString('utf8', HEAD).split('\n')
+      const described = readDescription(id)
+      const key =
+        described && keys.find((candidate) => sameTag(described.tag, tagOf(candidate, described.body)))
+      if (described === undefined || key === undefined) return undefined
+      const createdAt = described.issuedAt
+      const [description = '', secretExpiresAt] = described.text.split('\n')
       const draft = readClient(description)
       const client: Client = {
         ...draft,
@@ -114,10 +90,18 @@ export function createSelfDescribingIds(
       return { client, endsAt: createdAt + BELIEVED_FOR }
     },
 
+    /** What may follow a registration access token of a client, by the newest secret first. */
+    successors(id: string, token: string): [string, ...string[]] {
+      const after = (key: DerivedKeys) =>
+        REGISTRATION_TOKEN_PREFIX +
+        mac(key.registration, 'next token', sha256(id), token).toString('base64url')
+      return [after(newest), ...keys.slice(1).map(after)]
+    },
+
     /** Until when a mark must say that this id is not to be believed; `undefined` for ids that describe nothing. */
     markedUntil(id: string): NumericDate | undefined {
-      const bytes = bodyOf(id)
-      return bytes && bytes.readUInt32BE(9) + BELIEVED_FOR + MARGIN
+      const described = readDescription(id)
+      return described && described.issuedAt + BELIEVED_FOR + MARGIN
     },
   }
 }

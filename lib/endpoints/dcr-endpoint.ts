@@ -1,10 +1,11 @@
-import type { Request, Response, Router } from 'express'
+import { type Request, type Response, Router } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { readMetadataBody } from '../http/body.ts'
 import { sendJson, setNoStore } from '../http/headers.ts'
 import { limitRequests, type RateLimitOptions, rateLimitOption } from '../http/rate-limit.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
-import { optional, readOptions, suggestion, text } from '../protocol/options.ts'
+import { flag, optional, readOptions, suggestion, text, whole } from '../protocol/options.ts'
+import { clientConfiguration, isClientPath } from './client-configuration.ts'
 import { jsonEndpoint } from './endpoint-router.ts'
 import { registerClient } from './register-client.ts'
 import { type Admission, doorsOf, doorsOption, type RegistrationDoor } from './registration-doors.ts'
@@ -17,24 +18,33 @@ export interface DcrEndpointOptions {
   allow: 'nobody' | RegistrationDoor | readonly RegistrationDoor[]
   /** Name of the policy that its clients are judged by (default `default`): see `registration.policies` of `createAat`. */
   policy?: string | undefined
+  /** A registration access token is good for one use, and each answer to it has the next one (default false). */
+  rotateRegistrationAccessTokens?: boolean | undefined
+  /** Each update by its client gives it a new secret (default false: where it has none, or half of its life is over). */
+  rotateClientSecrets?: boolean | undefined
+  /** Seconds for which older secrets stay good when an update gives a new one (default 3,600). */
+  clientSecretOverlap?: number | undefined
   /** Registrations from one address (default 60 in 60 seconds). */
   rateLimit?: RateLimitOptions | false | undefined
 }
 
 /**
  * Dynamic client registration (RFC 7591). Answers 201 with what was registered; a secret is shown this once and kept as a
- * hash. Mount it where `endpoints.registration` says.
+ * hash. Beneath it each client manages its own registration (RFC 7592). Mount it where `endpoints.registration` says.
  * @throws ConfigurationError while the app starts, for wrong options
  */
 export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
   const parts = partsOf(aat, 'dcrEndpoint')
   let admit: (req: Request) => Promise<Admission>
-  const { rateLimit } = readOptions(
+  const { rateLimit, ...management } = readOptions(
     'dcrEndpoint',
     options,
     {
       allow: doorsOption,
       policy: optional(text({ max: 32 }), 'default'),
+      rotateRegistrationAccessTokens: optional(flag, false),
+      rotateClientSecrets: optional(flag, false),
+      clientSecretOverlap: optional(whole('seconds', 0, 31_536_000), 3600),
       rateLimit: rateLimitOption(60, 60),
     },
     (read, report) => {
@@ -52,7 +62,7 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
     sendJson(res, 201, body)
   }
 
-  const router = jsonEndpoint(parts, {
+  const registration = jsonEndpoint(parts, {
     name: 'registration',
     allow: 'POST',
     corsHeaders: 'Authorization, Content-Type',
@@ -64,6 +74,18 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
         throw error
       }),
   })
+  const configuration = clientConfiguration(
+    aat,
+    parts,
+    {
+      rotateTokens: management.rotateRegistrationAccessTokens,
+      rotateSecrets: management.rotateClientSecrets,
+      secretOverlap: management.clientSecretOverlap,
+    },
+    [limitRequests('client configuration', rateLimit, parts)],
+  )
+  const router = Router()
+  router.use((req, res, next) => (isClientPath(req.path) ? configuration : registration)(req, res, next))
   // Clients would try what never works.
   if (options.allow === 'nobody') parts.mounted.delete('registration')
   return router

@@ -5,6 +5,8 @@ import { isOnClosingConnection, jsonErrors, sendMethodNotAllowed, sendNotFound }
 
 interface JsonEndpoint {
   readonly name: EndpointName
+  /** Is this path the endpoint's? Default: just where it is mounted. */
+  readonly isHere?: (path: string) => boolean
   /** One method, or several with `, ` between. */
   readonly allow: string
   readonly corsHeaders: string
@@ -19,7 +21,7 @@ interface JsonEndpoint {
  */
 export function jsonEndpoint(
   parts: AatParts,
-  { name, allow, corsHeaders, before = [], handle }: JsonEndpoint,
+  { name, isHere = isRoot, allow, corsHeaders, before = [], handle }: JsonEndpoint,
 ): Router {
   parts.mounted.add(name)
   const router = Router()
@@ -33,7 +35,7 @@ export function jsonEndpoint(
   router.use((req, res, next) => {
     if (isOnClosingConnection(req)) return void req.destroy()
     checkMount(req)
-    if (req.path !== '/' && req.path !== '') return sendNotFound(req, res)
+    if (!isHere(req.path)) return sendNotFound(req, res)
     if (handleCors(req, res, cors)) return
     if (!methods.includes(req.method)) return sendMethodNotAllowed(req, res, allow)
     // Each layer of a router costs every request something.
@@ -43,6 +45,8 @@ export function jsonEndpoint(
   router.use(onError)
   return router
 }
+
+const isRoot = (path: string) => path === '/' || path === ''
 
 /** Mounted somewhere else than metadata says, with no proxy to explain it: clients would not find the endpoint. */
 export function warnOfOtherMount(parts: AatParts, name: EndpointName): (req: Request) => void {

@@ -2,6 +2,7 @@ import { clientMetadataOf } from '../clients/client-metadata.ts'
 import { clientInForce, endOfSecretOf } from '../clients/registration-policy.ts'
 import type { AatParts } from '../http/aat.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
+import { registrationUriOf } from './client-configuration.ts'
 import type { Admission } from './registration-doors.ts'
 
 /**
@@ -23,7 +24,7 @@ export async function registerClient(
   const isOpen = admission.by === 'anyone'
   // Its tokens need no user, at whose consent the others take their place.
   const needsRecord = policy.maxClients !== undefined && draft.grantTypes.includes('client_credentials')
-  const { client, secret } = await parts
+  const { client, secret, registrationToken } = await parts
     .newClient(draft, { isOpen, needsRecord, now, secretExpiresAt: endOfSecretOf(policy, now) })
     .catch(undoing(uncount, giveBack))
   parts.emit('client.registered', {
@@ -40,6 +41,8 @@ export async function registerClient(
       client_secret: secret,
       client_secret_expires_at: Math.floor(client.secrets[0]?.expiresAt ?? 0),
     }),
+    registration_client_uri: registrationUriOf(client.id, parts),
+    registration_access_token: registrationToken,
   }
 }
 

@@ -5,6 +5,8 @@ import type { CodeRedemption, CodeRefusal } from '../stores/ports.ts'
 import { about, boundToFor, type GrantType, type GrantTypeOptions, readWanted } from './grant-type.ts'
 import { createGrantIssuance, type GrantRequest } from './issuance.ts'
 
+/** No redirect URI. */
+const NONE = ''
 const unknownCode = 'the code is unknown, expired or used'
 
 /** The words of each refusal. What tells nothing to a thief: unknown, foreign, expired and used read the same. */
@@ -68,6 +70,9 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       ? refreshTokens.first(code.grantId, code.secret)
       : undefined
     const redirectUri = form.one('redirect_uri')
+    // A client may have given up the redirect URI since. Where the request names none, the code says which it was.
+    const usedUri = redirectUri ?? (record ?? (await grants.readCode(code.grantId)))?.redirectUri
+    const isStillTheirs = usedUri === undefined || options.mayRedirect(client, usedUri)
 
     const redemption: CodeRedemption = {
       grantId: code.grantId,
@@ -76,7 +81,8 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       clientId: client.id,
       challenge: challengeOf(verifier),
       ...(confirmation?.jkt !== undefined && { dpopJkt: confirmation.jkt }),
-      ...(redirectUri !== undefined && { redirectUri }),
+      // Of another URI, and in its turn: whether the code is spent is seen first.
+      ...(isStillTheirs ? redirectUri !== undefined && { redirectUri } : { redirectUri: NONE }),
       ...wanted,
       obtainable: issuance.obtainableBy(client),
       policy,

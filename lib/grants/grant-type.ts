@@ -90,6 +90,8 @@ export interface GrantTypeOptions {
   /** Seconds. */
   readonly refreshGrace: number
   readonly hooks: IssuanceHooks
+  /** Is this one of the redirect URIs that the client has now? */
+  readonly mayRedirect: (client: Client, uri: string) => boolean
   /** Asks the app whether a session at an identity provider still lives; absent where it wants not to be asked. */
   readonly checkIdpSession: IdpSessionCheck | undefined
 }

@@ -6,6 +6,7 @@ import type { AuthenticateClient } from '../clients/client-authentication.ts'
 import type { ClientRegistry } from '../clients/client-registry.ts'
 import type { InitialAccessTokenSummary, NewInitialAccessToken } from '../clients/initial-access-tokens.ts'
 import type { NewClient } from '../clients/new-client.ts'
+import type { RotateRegistrationToken } from '../clients/registration-tokens.ts'
 import type { Registrations } from '../clients/registrations.ts'
 import type { LimitUnused } from '../clients/unused-records.ts'
 import type { GrantType } from '../grants/grant-type.ts'
@@ -18,11 +19,12 @@ import type { ResourceCatalogue } from '../protocol/resource.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
-import type { Client, FamilyQuery, RefreshPolicyOf, ReplayStore, Stores } from '../stores/ports.ts'
+import type { FamilyQuery, RefreshPolicyOf, ReplayStore, Stores } from '../stores/ports.ts'
 import type { DpopNonces } from '../tokens/dpop-nonce.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
 import type { OwnVerifier } from '../tokens/verifier.ts'
 import type { ReadCertificate } from './client-certificate.ts'
+import type { ClientOperations } from './client-operations.ts'
 import type { DenyList, DenyTarget } from './deny-list.ts'
 
 /** A refresh-token family, as lists tell it. */
@@ -36,16 +38,6 @@ export interface GrantSummary {
   readonly lastUsedAt: NumericDate
   /** The session at the identity provider that it came from, with its end as it is known by now. */
   readonly idpSession: IdpSession | undefined
-}
-
-/** A registered or configured client, without anything secret. */
-export interface ClientSummary {
-  readonly clientId: string
-  readonly name: string | undefined
-  readonly origin: Client['origin']
-  readonly redirectUris: readonly string[]
-  readonly grantTypes: readonly string[]
-  readonly createdAt: NumericDate
 }
 
 /** How this instance is, for probes: no secret, nothing that a client sent, no round trip. */
@@ -109,11 +101,7 @@ export interface Aat {
     /** All keys with their states, and how many records each secret seals. */
     status(): { revision: number; keys: KeyStatus[]; sealedBy: Record<string, number> }
   }
-  readonly clients: {
-    get(clientId: string): Promise<ClientSummary | undefined>
-    /** Deletes a registered client and ends everything that it holds. Configured clients are deleted by the configuration. */
-    delete(clientId: string): Promise<'deleted' | 'unknown' | 'configured'>
-  }
+  readonly clients: ClientOperations
   /** Tokens that let their holder register clients (RFC 7591 §1.2), at an endpoint that allows it. */
   readonly initialAccessTokens: {
     /**
@@ -204,6 +192,7 @@ export interface AatParts {
   readonly registry: ClientRegistry
   readonly newClient: NewClient
   readonly limitUnused: LimitUnused
+  readonly rotateRegistrationToken: RotateRegistrationToken
   readonly registrations: Registrations
   /** A client_id may be the URL of a metadata document. */
   readonly hasDocumentClients: boolean

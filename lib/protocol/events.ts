@@ -75,6 +75,11 @@ export interface AatEvents {
   'initial_access_token.revoked': { id: string }
   /** A client that its id describes has a record from now on: at its first use, or back after it was forgotten. */
   'client.stored': { clientId: string }
+  /** A client changed what it registered (RFC 7592). */
+  'client.updated': { clientId: string; redirectUris: readonly string[] }
+  'client.secret_rotated': { clientId: string; by: 'app' | 'client' }
+  'client.disabled': { clientId: string }
+  'client.enabled': { clientId: string }
   'client.deleted': { clientId: string }
   /** A client's metadata document, or the JWK Set at its `jwks_uri`, was fetched. */
   'client.document_fetched': { url: string; kind: 'metadata' | 'jwks' }

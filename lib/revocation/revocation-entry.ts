@@ -23,6 +23,8 @@ export interface RevocationDetail {
   readonly until?: NumericDate
   /** Of an epoch; default now. */
   readonly notAfter?: NumericDate | 'ever'
+  /** Of an epoch: seconds that it is ahead of now. */
+  readonly ahead?: number
   /** Of a session; default 0: it has ended. */
   readonly endsAt?: NumericDate
   /** Of a token whose uses are limited. */
@@ -36,7 +38,7 @@ export const isEpoch = (kind: RevocationEntry['kind']): boolean =>
 export function entryOf(
   kind: RevocationEntry['kind'],
   id: string,
-  { until = 0, notAfter, endsAt = 0, atMost }: RevocationDetail,
+  { until = 0, notAfter, ahead = 0, endsAt = 0, atMost }: RevocationDetail,
   lives: Lives,
   now: NumericDate,
   storeNow: NumericDate,
@@ -55,7 +57,7 @@ export function entryOf(
     kind,
     id,
     until: end,
-    ...(isEpoch(kind) && { notAfter: notAfter === 'ever' ? end : (notAfter ?? storeNow) }),
+    ...(isEpoch(kind) && { notAfter: notAfter === 'ever' ? end : (notAfter ?? storeNow + ahead) }),
     ...(kind === 'session' && { endsAt, saidAt: storeNow }),
     ...(kind === 'uses' && { atMost: atMost ?? 0 }),
   }

@@ -1,3 +1,4 @@
+import { readDescription } from './client-description.ts'
 import type { Client } from './client-store.ts'
 
 /** Short names of the members: a record in Redis, and an id that describes its client, should be small. Never reused. */
@@ -65,9 +66,41 @@ export function writeClient(client: Partial<Client>): string {
 
 /** What `writeClient` wrote. @throws SyntaxError for anything else than JSON */
 export function readClient(text: string): Client {
+  return { ...usual, ...readMembers(text) } as Client
+}
+
+function readMembers(text: string): Partial<Client> {
   const entries = Object.entries(JSON.parse(text) as Record<string, unknown>).flatMap(([letter, value]) => {
     const member = members.get(letter)
     return member === undefined ? [] : [[member, value]]
   })
-  return { ...usual, ...Object.fromEntries(entries) } as Client
+  return Object.fromEntries(entries)
+}
+
+/** What an id says of its client, proven or not. */
+function described(id: string): Partial<Client> {
+  const description = readDescription(id)
+  const [text] = description?.text.split('\n') ?? []
+  try {
+    return text === undefined ? {} : readMembers(text)
+  } catch {
+    return {}
+  }
+}
+
+/** A record: what the id says already is not said again; `null` is what only the id says. */
+export function writeRecord(client: Client): string {
+  const told: Partial<Client> = { ...usual, ...described(client.id) }
+  const entries = Object.entries(letters).flatMap(([member, letter]) => {
+    const [value, before] = [client[member as keyof Client], told[member as keyof Client]]
+    return JSON.stringify(value) === JSON.stringify(before) ? [] : [[letter, value ?? null]]
+  })
+  return JSON.stringify(Object.fromEntries(entries))
+}
+
+/** The client of a record. @throws SyntaxError for anything else than JSON */
+export function readRecord(text: string): Client {
+  const own = readMembers(text)
+  const all = Object.entries({ ...usual, ...described(own.id ?? ''), ...own })
+  return Object.fromEntries(all.filter(([, value]) => value !== null)) as unknown as Client
 }

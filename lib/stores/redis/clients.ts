@@ -1,6 +1,6 @@
 import { type Random, randomId } from '../../protocol/random.ts'
 import type { NumericDate } from '../../protocol/time.ts'
-import { readClient as parseClient, writeClient } from '../client-text.ts'
+import { readRecord, writeRecord } from '../client-text.ts'
 import { readCursor, readPageSize, writeCursor } from '../list-place.ts'
 import type { ClientRecord, ClientStore } from '../ports.ts'
 import { indexFamily, listFamilies, unindexFamily } from './family-lists.ts'
@@ -38,7 +38,7 @@ export function redisClients({ run }: Runner, keys: Keys, random: Random): Clien
     if (outcome === 'gone') return 'gone'
     const [text, revision, stop] = rest.map(String)
     if (text === undefined || revision === undefined) return undefined
-    return { client: parseClient(text), revision, ...(stop && { expiresAt: Number(stop) / 1000 }) }
+    return { client: readRecord(text), revision, ...(stop && { expiresAt: Number(stop) / 1000 }) }
   }
 
   return {
@@ -47,7 +47,7 @@ export function redisClients({ run }: Runner, keys: Keys, random: Random): Clien
       const { outcome, now } = await run(
         createClient,
         [keys.client(hash), keys.clientMark(hash)],
-        [writeClient(client), randomId(random), end(expiresAt)],
+        [writeRecord(client), randomId(random), end(expiresAt)],
         { durable: true },
       )
       if (outcome === 'created') await enter(hash, now, expiresAt)
@@ -61,7 +61,7 @@ export function redisClients({ run }: Runner, keys: Keys, random: Random): Clien
       const { outcome, now } = await run(
         replaceClient,
         [keys.client(hash), keys.clientMark(hash)],
-        [writeClient(client), randomId(random), known ?? '', end(expiresAt), end(markedUntil)],
+        [writeRecord(client), randomId(random), known ?? '', end(expiresAt), end(markedUntil)],
         { durable: true },
       )
       if (outcome === 'replaced') await enter(hash, now, expiresAt)
