@@ -39,6 +39,8 @@ describe('what is registered', () => {
     expect(status).toBe(201)
     expect(body).toEqual({
       client_id: expect.stringMatching(/^dcr_[A-Za-z0-9_-]{22,764}$/),
+      registration_client_uri: `${world.endpoint('register')}/${body.client_id}`,
+      registration_access_token: expect.stringMatching(/^aat_reg_[A-Za-z0-9_-]{43}$/),
       client_id_issued_at: world.clock.now,
       client_name: 'App',
       redirect_uris: [uri],
