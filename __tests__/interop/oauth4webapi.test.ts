@@ -284,6 +284,41 @@ describe.each([
     expect(await introspect('never-issued')).toEqual({ active: false })
   })
 
+  test('introspection as a JWT (RFC 9701), with its signature checked', async () => {
+    const { access_token: token } = await clientCredentials({ scope: 'a' })
+    const server: oauth.Client = {
+      client_id: RESOURCE_SERVER.id,
+      introspection_signed_response_alg: 'ES256',
+      [oauth.clockSkew]: world.clock() - Math.floor(Date.now() / 1000),
+    }
+    for (const [text, active] of [
+      [token, true],
+      ['never-issued', false],
+    ] as const) {
+      const response = await oauth.introspectionRequest(
+        as,
+        server,
+        oauth.ClientSecretBasic(RESOURCE_SERVER.secret),
+        text,
+        { ...insecure, requestJwtResponse: true },
+      )
+      expect(response.headers.get('content-type')).toBe('application/token-introspection+jwt')
+      const answer = await oauth.processIntrospectionResponse(as, server, response)
+      expect(answer.active).toBe(active)
+      await oauth.validateApplicationLevelSignature(as, response, insecure)
+    }
+    await expect(
+      oauth.processIntrospectionResponse(
+        as,
+        { ...server, client_id: 'somebody-else' },
+        await oauth.introspectionRequest(as, server, oauth.ClientSecretBasic(RESOURCE_SERVER.secret), token, {
+          ...insecure,
+          requestJwtResponse: true,
+        }),
+      ),
+    ).rejects.toThrow('aud')
+  })
+
   test('errors of the token endpoint parse as OAuth errors', async () => {
     for (const [grantType, parameters, error] of [
       ['authorization_code', { code: 'never-issued', code_verifier: 'v'.repeat(43) }, 'invalid_grant'],
