@@ -7,7 +7,9 @@ import { tokenHash } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { isOver, limitsOf } from '../stores/family-limits.ts'
 import type { Client, RevocationEntry } from '../stores/ports.ts'
+import type { AatClaims } from '../tokens/access-token.ts'
 import { INTROSPECTION_JWT, signIntrospection } from '../tokens/introspection-response.ts'
+import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
 import { clientEndpoint } from './client-endpoint.ts'
 import { readOwnAccessToken } from './read-token.ts'
 
@@ -17,6 +19,11 @@ export interface IntrospectionEndpointOptions {
 }
 
 const inactive = { active: false }
+
+/** What an opaque token tells its client when that asks: what it was told with the token, and nothing of what is hidden in it. */
+function whatClientsKnow({ iss, aud, client_id, iat, exp, jti, scope, cnf }: Readonly<AatClaims>) {
+  return { iss, aud, client_id, iat, exp, jti, scope, ...(cnf !== undefined && { cnf }) }
+}
 
 /**
  * The introspection endpoint (RFC 7662), for confidential clients. A caller learns of a token that is for a resource it
@@ -67,7 +74,12 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
     if (claims.client_id !== caller.id && !isItsServer) return inactive
     // Guards allow for clocks that differ; whoever issued the token knows when it is over (RFC 7662 section 4).
     if (parts.clock() >= claims.exp) return inactive
-    const answer = { ...claims, active: true, token_type: tokenTypeOf(claims.cnf) }
+    const isSecret = isOpaqueForm(token) && !isItsServer
+    const answer = {
+      ...(isSecret ? whatClientsKnow(claims) : claims),
+      active: true,
+      token_type: tokenTypeOf(claims.cnf),
+    }
     const limit = parts.revocations.limitOf(claims.jti)
     if (limit === undefined) return answer
     return (await isLeft(claims.jti, limit, isItsServer)) ? { ...answer, uses_limited: true } : inactive
