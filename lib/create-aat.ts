@@ -169,7 +169,6 @@ export function createAat(options: AatOptions): Aat {
     denyList,
     ...clients,
     authorizationRules: {
-      findClient: registry.find,
       resources,
       localhostAnyPort: configuration.localhostAnyPort,
       privateUseSchemes: configuration.privateUseSchemes,

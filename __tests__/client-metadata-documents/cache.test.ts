@@ -3,7 +3,7 @@ import { createRemoteDocuments } from '../../lib/clients/remote-documents.ts'
 import { memoryStores } from '../../lib/index.ts'
 import { sha256 } from '../../lib/protocol/digest.ts'
 import { recordingStores } from '../support/recording-stores.ts'
-import { makeSharedStores, makeStores } from '../support/stores.ts'
+import { makeSharedStores } from '../support/stores.ts'
 import { HOST, type StrangersHost, startStrangersHost } from '../support/strangers-host.ts'
 import { Browser, manualClock } from '../support/world.ts'
 import { aDocument, CACHED, CALLBACK, CLIENT_ID, type Site, startSite } from './site.ts'
@@ -275,19 +275,51 @@ describe('CIM-019: what is remembered is bounded', () => {
     expect(cache.size()).toBe(139)
   })
 
-  test('failures too', async () => {
-    const clock = manualClock()
-    const site = await start({ clock, stores: await makeStores(clock), authorize: { rateLimit: false } })
+  test('a source that names one URL after the other: 60 in a minute, and others are served meanwhile', async () => {
+    const site = await start({
+      before: (app) => app.set('trust proxy', 1),
+      authorize: { rateLimit: false },
+      aat: { outbound: { staleWhileAway: 0 } },
+    })
     site.host.resolveTo(() => [])
-    for (let index = 0; index < 700; index++)
-      await site.ask({ client_id: `https://h${index}.client-host.com/client.json` })
-    // Beyond the bound of a minute nobody is looked up any more.
-    expect(site.host.lookups).toHaveLength(600)
-    const response = await site.ask()
-    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '60'])
-    clock.advance(61)
+    const askFrom = (source: string, id: string) =>
+      fetch(site.world.authorizeUrl({ client_id: id, redirect_uri: CALLBACK }), {
+        headers: { 'X-Forwarded-For': source },
+        redirect: 'manual',
+      })
+    const nth = (index: number) => `https://h${index}.client-host.com/client.json`
+    for (let index = 0; index < 100; index++) await askFrom('203.0.113.1', nth(index))
+    expect(site.host.lookups).toHaveLength(60)
+    const refused = await askFrom('203.0.113.1', CLIENT_ID)
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '60'])
+    // Nor by way of the token endpoint.
+    const token = await fetch(site.world.endpoint('token'), {
+      method: 'POST',
+      headers: { 'X-Forwarded-For': '203.0.113.1' },
+      body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: 'x', client_id: nth(500) }),
+    })
+    expect(token.status).toBe(503)
+    expect(site.host.lookups).toHaveLength(60)
     site.host.resolveTo(() => ['93.184.215.14'])
-    expect((await site.ask()).status).toBe(303)
+    // The same client, of whom one was refused a moment ago, is another one's to ask for.
+    expect((await askFrom('203.0.113.2', CLIENT_ID)).status).toBe(303)
+    expect(site.host.requests).toHaveLength(1)
+    site.world.clock.advance(61)
+    expect((await askFrom('203.0.113.1', nth(501))).status).toBe(400)
+  })
+
+  test('nobody can keep an old copy alive by using up what there is', async () => {
+    const site = await start({ authorize: { rateLimit: false } })
+    const { body } = await site.signIn()
+    site.world.clock.advance(601)
+    site.host.answer((_req, res) => {
+      res.statusCode = 404
+      res.end()
+    })
+    for (let index = 0; index < 30; index++) await site.ask({ client_id: `${CLIENT_ID}?${index}` })
+    site.host.answerJson(aDocument({ redirect_uris: [`${CALLBACK}/new`] }), CACHED)
+    expect((await site.ask({ redirect_uri: `${CALLBACK}/new` })).status).toBe(303)
+    expect((await site.refresh(body.refresh_token)).status).toBe(200)
   })
 
   test('nothing of a client that nobody relied on is in the store', async () => {

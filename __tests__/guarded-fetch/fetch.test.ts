@@ -344,7 +344,7 @@ describe('how many', () => {
       })
     })
     const four = Array.from({ length: 4 }, () => fetchJson(URL_))
-    expect(await failureOf(fetchJson(URL_))).toMatchObject({ kind: 'unavailable', retryAfter: 5 })
+    expect(await failureOf(fetchJson(URL_))).toMatchObject({ kind: 'busy', retryAfter: 5 })
     const other = fetchJson('https://other.client-host.com/x')
     while (waiting.length < 5) await new Promise(setImmediate)
     for (const finish of waiting) finish()
@@ -353,14 +353,28 @@ describe('how many', () => {
     expect((await fetchJson(URL_)).body).toEqual({ again: true })
   })
 
-  test('one host: 30 in a minute by all instances, and no connection beyond', async () => {
+  test('one host: 120 in a minute by all instances, and no connection beyond', async () => {
     host.answerJson({})
-    for (let index = 0; index < 30; index++) await fetchJson(URL_)
-    expect(await failureOf(fetchJson(URL_))).toMatchObject({ kind: 'unavailable', retryAfter: 60 })
-    expect(host.connections).toHaveLength(30)
+    for (let index = 0; index < 120; index++) await fetchJson(URL_)
+    expect(await failureOf(fetchJson(URL_))).toMatchObject({ kind: 'busy', retryAfter: 60 })
+    expect(host.connections).toHaveLength(120)
+    // What somebody relies on is fetched all the same.
+    expect((await fetchJson(URL_, { isKept: true })).body).toEqual({})
     expect((await fetchJson('https://other.client-host.com/x')).body).toEqual({})
     clock.advance(60)
     expect((await fetchJson(URL_)).body).toEqual({})
+  })
+
+  test('one source: 12 of a host, 60 of all in a minute; what it may not takes nothing from others', async () => {
+    host.answerJson({})
+    const by = (source: string, url: string) => fetchJson(url, { source })
+    for (let index = 0; index < 12; index++) await by('a', URL_)
+    for (let index = 0; index < 200; index++)
+      expect(await failureOf(by('a', URL_))).toMatchObject({ kind: 'busy', retryAfter: 60 })
+    for (let index = 0; index < 48; index++) await by('a', `https://h${index}.client-host.com/x`)
+    expect(await failureOf(by('a', 'https://h48.client-host.com/x'))).toMatchObject({ kind: 'busy' })
+    expect(host.connections).toHaveLength(60)
+    expect((await by('b', URL_)).body).toEqual({})
   })
 
   test('all hosts: 600 in a minute', async () => {
@@ -368,7 +382,7 @@ describe('how many', () => {
     for (let index = 0; index < 600; index++)
       await failureOf(fetchJson(`https://h${index}.client-host.com/x`))
     expect(host.lookups).toHaveLength(600)
-    expect(await failureOf(fetchJson(URL_))).toMatchObject({ kind: 'unavailable', retryAfter: 60 })
+    expect(await failureOf(fetchJson(URL_))).toMatchObject({ kind: 'busy', retryAfter: 60 })
     expect(host.lookups).toHaveLength(600)
   })
 })

@@ -92,7 +92,7 @@ const singleParameters = [
 export function readAuthorizationRequest(
   parameters: RequestParameters,
   { client, redirectUri, redirectUriRequired, state }: ReturnAddress,
-  rules: AuthorizationRules,
+  rules: Pick<AuthorizationRules, 'resources'>,
 ): Omit<PendingRequest, 'browser' | 'createdAt'> {
   for (const name of singleParameters) {
     if ((parameters.get(name)?.length ?? 0) > 1)

@@ -3,7 +3,7 @@ import { sha256 } from '../protocol/digest.ts'
 import { hasControlCharacter } from '../protocol/encoding.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { Client, ReplayStore } from '../stores/ports.ts'
-import type { ClientKeys } from './client-keys.ts'
+import type { ClientKeys, KeyOwner } from './client-keys.ts'
 import { verifyByKeys } from './verify-by-keys.ts'
 
 /** Algorithms that an assertion may be signed with; asymmetric only. */
@@ -43,7 +43,7 @@ export function claimedClientId(assertion: string): string | undefined {
  */
 export async function problemOfAssertion(
   assertion: string,
-  client: Client,
+  client: Client & Pick<KeyOwner, 'source'>,
   { keys, issuer, clock, replays }: AssertionParts,
 ): Promise<string | undefined> {
   const now = clock()

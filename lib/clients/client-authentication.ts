@@ -36,6 +36,7 @@ export function createClientAuthentication({
   async function problemOf(
     presented: PresentedCredentials,
     client: Client | undefined,
+    source: string,
   ): Promise<string | undefined> {
     if (presented.method === 'client_secret_basic' || presented.method === 'client_secret_post') {
       const presentedHash = sha256(presented.secret)
@@ -54,17 +55,19 @@ export function createClientAuthentication({
     if (client.authenticationMethod !== presented.method && !isMore)
       return `registered for ${client.authenticationMethod}, came with ${presented.method}`
     return presented.method === 'private_key_jwt'
-      ? problemOfAssertion(presented.assertion, client, { keys, issuer, clock, replays })
+      ? problemOfAssertion(presented.assertion, { ...client, source }, { keys, issuer, clock, replays })
       : undefined
   }
 
   /**
    * @param authorization the `Authorization` header
+   * @param source where the request comes from
    * @throws OAuthError `invalid_client` (401) or, for several methods at once, `invalid_request`
    */
   return async function authenticateClient(
     authorization: string | undefined,
     form: ClientParameters,
+    source: string,
   ): Promise<Client> {
     const presented = readCredentials(authorization, form)
     const clientId =
@@ -74,11 +77,11 @@ export function createClientAuthentication({
     if (clientId === undefined || clientId.length > MAX_CLIENT_ID) {
       problem = 'no readable client id'
     } else {
-      client = await registry.find(clientId)
+      client = await registry.find(clientId, source)
       problem =
         presented.clientId !== undefined && presented.clientId !== clientId
           ? 'client_id differs from the assertion'
-          : await problemOf(presented, client)
+          : await problemOf(presented, client, source)
     }
     if (problem !== undefined || client === undefined) {
       emit('client.authentication_failed', {

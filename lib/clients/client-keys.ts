@@ -8,7 +8,10 @@ import type { RemoteDocuments, RemoteDocumentsOptions } from './remote-documents
 export type ClientJwks = NonNullable<Client['jwks']>
 
 /** Whose keys they are: a client, or an issuer of software statements. */
-export type KeyOwner = Pick<Client, 'id' | 'origin' | 'jwks' | 'jwksUri'>
+export type KeyOwner = Pick<Client, 'id' | 'origin' | 'jwks' | 'jwksUri'> & {
+  /** Where the request comes from that they are needed for; absent: from nobody outside. */
+  readonly source?: string
+}
 
 export interface ClientKeysOptions {
   readonly documents: (
@@ -44,14 +47,14 @@ export function createClientKeys({ documents: makeDocuments, renewClient }: Clie
 
   return {
     /** @throws OAuthError 503 where they cannot be had */
-    async of({ jwks, jwksUri }: KeyOwner): Promise<ClientJwks | undefined> {
-      return jwks ?? (jwksUri === undefined ? undefined : fetched(() => documents.get(jwksUri)))
+    async of({ jwks, jwksUri, source }: KeyOwner): Promise<ClientJwks | undefined> {
+      return jwks ?? (jwksUri === undefined ? undefined : fetched(() => documents.get(jwksUri, source)))
     },
 
     /** Newer ones, for an assertion that none of them verifies; at a bounded rate, whoever sends such assertions. */
-    async renewed({ id, origin, jwksUri }: KeyOwner): Promise<ClientJwks | undefined> {
-      if (jwksUri !== undefined) return fetched(() => documents.renew(jwksUri))
-      return origin === 'document' ? (await renewClient?.(id))?.jwks : undefined
+    async renewed({ id, origin, jwksUri, source }: KeyOwner): Promise<ClientJwks | undefined> {
+      if (jwksUri !== undefined) return fetched(() => documents.renew(jwksUri, source))
+      return origin === 'document' ? (await renewClient?.(id, source))?.jwks : undefined
     },
 
     /** They verified an assertion: somebody relies on them. */

@@ -140,11 +140,14 @@ export function createClientRegistry(options: ClientRegistryOptions) {
   }
 
   return {
-    /** A client that may act now, as today's policy judges it. */
-    async find(id: string): Promise<Client | undefined> {
+    /**
+     * A client that may act now, as today's policy judges it.
+     * @param source where the request comes from that is about it
+     */
+    async find(id: string, source?: string): Promise<Client | undefined> {
       const configured = fromConfiguration.get(id)
       if (configured !== undefined) return configured
-      if (documents?.isDocumentId(id)) return documents.find(id)
+      if (documents?.isDocumentId(id)) return documents.find(id, source)
       if (!isRegisteredId(id)) return undefined
       const known = await cache.find(id)
       return known && known.client.disabledAt === undefined ? inForce(known.client) : undefined

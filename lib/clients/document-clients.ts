@@ -99,9 +99,9 @@ export function createDocumentClients({
   return {
     isDocumentId,
     /** @throws OAuthError 503 where its host gives no answer, and no copy is left */
-    find: (id: string) => get(() => documents.get(id)),
+    find: (id: string, source?: string) => get(() => documents.get(id, source)),
     /** Its client by a newer document, where there is one. */
-    renew: (id: string) => get(() => documents.renew(id)),
+    renew: (id: string, source?: string) => get(() => documents.renew(id, source)),
     keep: documents.keep,
   }
 }

@@ -6,10 +6,20 @@ import { FetchFailure } from './fetch-failure.ts'
 /** Fetches at once in this process, and of them to one host. */
 const MAX_AT_ONCE = 64
 const MAX_AT_ONCE_OF_HOST = 4
-/** Fetches by all instances in a minute, and of them to one host. */
-const MAX_IN_MINUTE = 600
-const MAX_IN_MINUTE_OF_HOST = 30
+/**
+ * Fetches in a minute by all instances: in all, of one host, caused by requests from one address, and by those of one host. So
+ * nobody alone can use up what there is for all, or shut out a client by asking its host for this and that.
+ */
+const MAX_IN_MINUTE = { all: 600, host: 120, source: 60, sourceAndHost: 12 }
 const MINUTE = 60
+
+/** Why something is fetched. */
+export interface FetchReason {
+  /** Where the request comes from that causes it; absent: from nobody outside. */
+  readonly source?: string | undefined
+  /** It is known, and somebody relies on it: its age alone bounds how often it is fetched, and strangers cannot hinder that. */
+  readonly isKept?: boolean
+}
 
 /** How many documents are fetched: at once here, and in a minute by all instances. Over the bounds nothing waits in line. */
 export function createFetchSlots({
@@ -22,10 +32,10 @@ export function createFetchSlots({
   let taken = 0
   const takenByHost = new Map<string, number>()
 
-  function take(host: string): () => void {
+  function take(host: string, { isKept = false }: FetchReason): () => void {
     const ofHost = takenByHost.get(host) ?? 0
-    if (taken >= MAX_AT_ONCE || ofHost >= MAX_AT_ONCE_OF_HOST)
-      throw new FetchFailure('unavailable', 'too many documents are being fetched', { retryAfter: 5 })
+    if (taken >= MAX_AT_ONCE || (ofHost >= MAX_AT_ONCE_OF_HOST && !isKept))
+      throw new FetchFailure('busy', 'too many documents are being fetched', { retryAfter: 5 })
     taken++
     takenByHost.set(host, ofHost + 1)
     return () => {
@@ -36,26 +46,39 @@ export function createFetchSlots({
     }
   }
 
-  /** A host that has used up its own share takes nothing from the share of all. */
-  async function countIn(host: string): Promise<void> {
+  /** From the narrowest to the widest: what has used up its own share takes nothing from the share of others. */
+  async function countIn(host: string, { source, isKept = false }: FetchReason): Promise<void> {
+    if (isKept) return
+    const bySource: [string[], number][] =
+      source === undefined
+        ? []
+        : [
+            [['source and host', source, host], MAX_IN_MINUTE.sourceAndHost],
+            [['source', source], MAX_IN_MINUTE.source],
+          ]
     for (const [name, max] of [
-      [`host ${host}`, MAX_IN_MINUTE_OF_HOST],
-      ['all', MAX_IN_MINUTE],
-    ] as const) {
-      const { count, resetsAt } = await counters.count(sha256(`document fetches: ${name}`), MINUTE)
-      if (count > max)
-        throw new FetchFailure('unavailable', 'too many documents were fetched in this minute', {
+      ...bySource,
+      [['host', host], MAX_IN_MINUTE.host] as const,
+      [['all'], MAX_IN_MINUTE.all] as const,
+    ]) {
+      const key = sha256(`document fetches ${JSON.stringify(name)}`)
+      const { outcome, resetsAt } = await counters.take(key, MINUTE, max)
+      if (outcome === 'full')
+        throw new FetchFailure('busy', 'too many documents were fetched in this minute', {
           retryAfter: Math.min(MINUTE, Math.max(1, Math.ceil(resetsAt - clock()))),
         })
     }
   }
 
   return {
-    /** @returns what has to be called when the fetch is over. @throws FetchFailure over the bounds */
-    async enter(host: string): Promise<() => void> {
-      const leave = take(host)
+    /**
+     * @returns what has to be called when the fetch is over
+     * @throws FetchFailure `busy` over the bounds
+     */
+    async enter(host: string, reason: FetchReason): Promise<() => void> {
+      const leave = take(host, reason)
       try {
-        await countIn(host)
+        await countIn(host, reason)
         return leave
       } catch (error) {
         leave()

@@ -8,7 +8,7 @@ import { isPublicAddress } from '../protocol/special-use-addresses.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { CounterStore } from '../stores/ports.ts'
 import { FetchFailure } from './fetch-failure.ts'
-import { createFetchSlots } from './fetch-slots.ts'
+import { createFetchSlots, type FetchReason } from './fetch-slots.ts'
 import type { Network } from './network.ts'
 
 /** Seconds for all of a fetch: name, connection and answer. */
@@ -45,10 +45,10 @@ export function createGuardedFetch({ network, counters, clock, ports }: GuardedF
   const slots = createFetchSlots({ counters, clock })
 
   /** @throws FetchFailure */
-  return async function fetchJson(url: string): Promise<FetchedJson> {
+  return async function fetchJson(url: string, reason: FetchReason = {}): Promise<FetchedJson> {
     const target = readOutboundUrl(url, ports)
     if ('problem' in target) throw new FetchFailure('refused', `the URL ${target.problem}`)
-    const leave = await slots.enter(target.host)
+    const leave = await slots.enter(target.host, reason)
     const signal = network.after(TIMEOUT)
     try {
       return await unlessAborted(fetchFrom(target, signal), signal)

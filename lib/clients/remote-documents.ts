@@ -98,8 +98,8 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
     }
   }
 
-  async function fetchAnew(url: string, isKept: boolean): Promise<T> {
-    const { body, freshFor } = await fetchJson(url)
+  async function fetchAnew(url: string, isKept: boolean, source: string | undefined): Promise<T> {
+    const { body, freshFor } = await fetchJson(url, { source, isKept })
     const cut = options.cut(body, url)
     const fetchedAt = clock()
     const value = await options.read(cut, url, fetchedAt)
@@ -119,7 +119,7 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
   }
 
   /** @param after only a document that was fetched after this is new enough */
-  async function load(url: string, after: number): Promise<T> {
+  async function load(url: string, after: number, source: string | undefined): Promise<T> {
     const failure = recentFailure(url)
     const entry = failure === undefined ? await newest(url) : known(url)
     const now = clock()
@@ -130,12 +130,12 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
       if (usable !== undefined && failure.kind === 'unavailable') return usable.value
       throw failure
     }
-    if (usable !== undefined) {
+    if (usable?.isKept) {
       const lease = await leases.claim(sha256(`fetch ${keyOf(url)}`), now + LEASE).catch(() => 'fresh')
       if (lease === 'seen') return usable.value
     }
     try {
-      return await fetchAnew(url, entry?.isKept ?? false)
+      return await fetchAnew(url, entry?.isKept ?? false, source)
     } catch (error) {
       if (!(error instanceof FetchFailure)) {
         // The store that counts fetches is away, say.
@@ -143,7 +143,8 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
         throw error
       }
       const { kind: why, message: reason, retryAfter = PAUSE } = error
-      failures.set(url, { failure: error, until: now + retryAfter })
+      // What one source may not is nothing that another one has to wait for.
+      if (why !== 'busy') failures.set(url, { failure: error, until: now + retryAfter })
       if (why === 'refused') {
         kept.delete(url)
         others.delete(url)
@@ -161,19 +162,29 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
     }
   }
 
-  function loadOnce(url: string, after = 0): Promise<T> {
+  function loadOnce(url: string, after: number, source: string | undefined, isAgain = false): Promise<T> {
     const underWay = loading.get(url)
-    if (underWay !== undefined) return underWay
-    const promise = load(url, after).finally(() => loading.delete(url))
+    if (underWay !== undefined) {
+      if (isAgain) return underWay
+      return underWay.catch((error: unknown) => {
+        // The bound was that of whoever came first.
+        if (error instanceof FetchFailure && error.kind === 'busy') return loadOnce(url, after, source, true)
+        throw error
+      })
+    }
+    const promise = load(url, after, source).finally(() => loading.delete(url))
     loading.set(url, promise)
     return promise
   }
 
   return {
-    /** @throws FetchFailure where there is none, and StoreUnavailable */
-    async get(url: string): Promise<T> {
+    /**
+     * @param source who asks for it
+     * @throws FetchFailure where there is none, and StoreUnavailable
+     */
+    async get(url: string, source?: string): Promise<T> {
       const entry = known(url)
-      return entry !== undefined && isFresh(entry.document, clock()) ? entry.value : loadOnce(url)
+      return entry !== undefined && isFresh(entry.document, clock()) ? entry.value : loadOnce(url, 0, source)
     },
 
     /**
@@ -181,10 +192,10 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
      * @returns `undefined` where it was fetched a moment ago
      * @throws as `get`
      */
-    async renew(url: string): Promise<T | undefined> {
+    async renew(url: string, source?: string): Promise<T | undefined> {
       const before = known(url)?.document.fetchedAt ?? 0
       if (clock() - before < RENEWAL_PAUSE) return undefined
-      const value = await loadOnce(url, before)
+      const value = await loadOnce(url, before, source)
       if ((known(url)?.document.fetchedAt ?? 0) > before) return value
       throw (
         recentFailure(url) ??

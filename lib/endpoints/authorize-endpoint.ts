@@ -7,6 +7,7 @@ import {
 import { nextStep } from '../authorization/next-step.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { readFormBody, readQuery } from '../http/body.ts'
+import { clientAddress } from '../http/client-address.ts'
 import { browserCookie } from '../http/cookies.ts'
 import { redirect } from '../http/headers.ts'
 import { limitRequests, rateLimitOption } from '../http/rate-limit.ts'
@@ -60,7 +61,9 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
 
   async function begin(req: Request, res: Response): Promise<void> {
     const parameters = req.method === 'POST' ? await readFormBody(req) : readQuery(req)
-    const address = await readReturnAddress(parameters, parts.authorizationRules)
+    const source = clientAddress(req)
+    const findClient = (id: string) => parts.registry.find(id, source)
+    const address = await readReturnAddress(parameters, { ...parts.authorizationRules, findClient })
     try {
       await proceed(req, res, parameters, address)
     } catch (thrown) {

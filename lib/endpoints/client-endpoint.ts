@@ -1,6 +1,7 @@
 import type { Request, Response, Router } from 'express'
 import type { AatParts, EndpointName } from '../http/aat.ts'
 import { readFormBody } from '../http/body.ts'
+import { clientAddress } from '../http/client-address.ts'
 import { countHeader, sendJson, setNoStore } from '../http/headers.ts'
 import { limitFailures, rateLimitOption } from '../http/rate-limit.ts'
 import { type Form, readForm } from '../protocol/form.ts'
@@ -29,12 +30,13 @@ export function createReception(parts: AatParts, failures: ReturnType<typeof lim
     // Node keeps the first of two and says nothing; a proxy may have read the other.
     if (authorization !== undefined && countHeader(req.rawHeaders, 'authorization') > 1)
       throw new OAuthError('invalid_request', 'Authorization is there more than once')
-    return parts.authenticateClient(authorization, {
+    const parameters = {
       client_id: form.one('client_id'),
       client_secret: form.one('client_secret'),
       client_assertion: form.one('client_assertion'),
       client_assertion_type: form.one('client_assertion_type'),
-    })
+    }
+    return parts.authenticateClient(authorization, parameters, clientAddress(req))
   }
 
   return async function receive(req: Request, res: Response, form: Form): Promise<Client | undefined> {

@@ -197,7 +197,7 @@ export interface AatParts {
   /** A client_id may be the URL of a metadata document. */
   readonly hasDocumentClients: boolean
   readonly authenticateClient: AuthenticateClient
-  readonly authorizationRules: AuthorizationRules
+  readonly authorizationRules: Omit<AuthorizationRules, 'findClient'>
   readonly pendingRequests: PendingRequests
   readonly authorize: Authorize
   readonly grantTypes: ReadonlyMap<string, GrantType>
