@@ -33,7 +33,7 @@ async function withWorld(
         [`${base}/api`]: { scopes: ['a', 'b', 'clients:register'], defaultScopes: ['a'] },
         [`${base}/other`]: { scopes: ['a', 'x'] },
       },
-      ...(more.aat as Partial<AatOptions>),
+      ...(typeof more.aat === 'function' ? more.aat(base) : more.aat),
     }),
   })
   try {
@@ -239,6 +239,30 @@ describe('access tokens', () => {
       expectInvalidToken(await register(world, old))
     }))
 
+  test('opaque ones too, and of one whose uses are limited each registration is one, but none that is refused', () =>
+    withWorld(
+      'access-token',
+      async (world) => {
+        const token = await machineToken(world, 'clients:register')
+        expect(token).not.toContain('.')
+        const { events } = world
+        const issued = events.find((event) => event.name === 'token.issued')
+        await world.aat.denyList.add({ jti: (issued as { jti: string }).jti, maxUses: 2 })
+        expect((await register(world, token, {})).status).toBe(400)
+        expect((await register(world, token)).status).toBe(201)
+        expect((await register(world, token)).status).toBe(201)
+        expectInvalidToken(await register(world, token))
+      },
+      {
+        aat: (base: string) => ({
+          resources: {
+            [`${base}/api`]: { scopes: ['a', 'b', 'clients:register'], accessTokenFormat: 'opaque' },
+          },
+        }),
+        routes: false,
+      },
+    ))
+
   test('without credentials: 401 with where to get a token, and no error in the challenge', () =>
     withWorld('access-token', async (world) => {
       for (const headers of [{}, basic(CONFIDENTIAL.id, CONFIDENTIAL.secret), { Authorization: 'Bearer' }]) {
@@ -346,6 +370,7 @@ test('a configuration that contradicts itself is told at once', async () => {
     [{ to: 'access-token', scope: 'a' }, 'several resources have the scope a'],
     [{ to: 'access-token', resource: 'https://a.example' }, 'https://a.example is none'],
     [{ to: 'anyone', scope: 'a' }, 'scope and resource are for'],
+    [['access-token', 'anyone'], 'could have clients:register and register others'],
     [{ to: 'nobody' }, 'allow.to'],
     [['nobody'], 'allow[0]'],
     [[], 'allow'],

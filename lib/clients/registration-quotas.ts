@@ -69,7 +69,12 @@ export function createRegistrationQuotas(quotas: RegistrationQuotas, counters: C
     const settled = await Promise.allSettled(
       counts.map(async ({ key, quota, whose }) => {
         const hash = sha256(`registration ${key}`)
-        return { hash, whose, ...(await counters.take(hash, quota.windowSeconds, quota.limit)) }
+        return {
+          hash,
+          whose,
+          seconds: quota.windowSeconds,
+          ...(await counters.take(hash, quota.windowSeconds, quota.limit)),
+        }
       }),
     )
     const answers = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
@@ -87,7 +92,10 @@ export function createRegistrationQuotas(quotas: RegistrationQuotas, counters: C
         `too many registrations ${first.whose}, try again later`,
         {
           status: 429,
-          retryAfter: Math.max(1, ...full.map(({ resetsAt }) => resetsAt - clock())),
+          retryAfter: Math.max(
+            1,
+            ...full.map((counter) => Math.min(counter.resetsAt - clock(), counter.seconds)),
+          ),
         },
       )
     }

@@ -1,7 +1,6 @@
 import { clientMetadataOf } from '../clients/client-metadata.ts'
 import { clientInForce, endOfSecretOf } from '../clients/registration-policy.ts'
 import type { AatParts } from '../http/aat.ts'
-import { OAuthError } from '../protocol/oauth-error.ts'
 import { registrationUriOf } from './client-configuration.ts'
 import type { Admission } from './registration-doors.ts'
 
@@ -20,7 +19,7 @@ export async function registerClient(
   const draft = await parts.registrations.judge(metadata, policy)
   // Last, so that what is refused is not counted, and costs the holder of a token nothing.
   const uncount = await parts.registrations.count({ ...admission, redirectUris: draft.redirectUris })
-  const giveBack = await takeUse(admission, parts).catch(undoing(uncount))
+  const giveBack = await admission.takeUse?.().catch(undoing(uncount))
   const isOpen = admission.by === 'anyone'
   // Its tokens need no user, at whose consent the others take their place.
   const needsRecord = policy.maxClients !== undefined && draft.grantTypes.includes('client_credentials')
@@ -52,14 +51,4 @@ function undoing(...undo: ((() => Promise<void>) | undefined)[]) {
     await Promise.allSettled(undo.map((run) => run?.()))
     throw refusal
   }
-}
-
-async function takeUse({ initialAccessToken }: Admission, parts: AatParts) {
-  if (initialAccessToken === undefined) return undefined
-  const giveBack = await parts.registrations.initialAccessTokens.take(initialAccessToken)
-  if (giveBack === undefined)
-    throw new OAuthError('invalid_token', 'the initial access token is used up', {
-      challenge: 'Bearer realm="registration", error="invalid_token"',
-    })
-  return giveBack
 }

@@ -2,6 +2,7 @@ import type { Request } from 'express'
 import type { AatParts } from '../http/aat.ts'
 import { clientAddress } from '../http/client-address.ts'
 import { countHeader } from '../http/headers.ts'
+import { tokenHash } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { type Check, callback, either, listOf, object, oneOf, optional, text } from '../protocol/options.ts'
 import { wellKnownUrl } from '../protocol/resource-uri.ts'
@@ -38,6 +39,11 @@ export interface Admission {
   readonly source?: string
   /** Id of the initial access token. */
   readonly initialAccessToken?: string
+  /**
+   * Takes a use of a token that has only so many, and returns what gives it back; absent: nothing is used up.
+   * @throws OAuthError 401 where none is left
+   */
+  readonly takeUse?: () => Promise<() => Promise<void>>
 }
 
 const isFunction = (value: unknown) => typeof value === 'function'
@@ -79,6 +85,7 @@ export function doorsOf(
   if (new Set(kinds).size !== kinds.length) report('allow has a door of one kind twice')
   if (kinds.includes('anyone') && list.at(-1)?.to !== 'anyone')
     report("allow: 'anyone' must come last, since nobody gets to the doors behind it")
+  const open = list.find(({ to }) => to === 'anyone')
   for (const { policy: name } of list)
     if (name !== undefined && !parts.registrations.policies.has(name))
       report(`allow names a policy that is not one of registration.policies of createAat: ${name}`)
@@ -87,6 +94,11 @@ export function doorsOf(
   for (const each of list)
     if (each !== forToken && (each.scope !== undefined || each.resource !== undefined))
       report("allow: scope and resource are for the door to 'access-token'")
+  const openPolicy = open && parts.registrations.policies.get(open.policy ?? defaultPolicy)
+  if (needed !== undefined && openPolicy?.scopes.includes(needed.scope))
+    report(
+      `allow: clients that anybody registers could have ${needed.scope} and register others; leave it out of registration.policies.${openPolicy.name}.scopes`,
+    )
   const openers = list.map(openerOf)
   const takesTokens = kinds.some((kind) => kind !== 'anyone')
 
@@ -103,7 +115,16 @@ export function doorsOf(
     if (bearer === undefined || !parts.registrations.initialAccessTokens.isOne(bearer)) return undefined
     const token = await parts.registrations.initialAccessTokens.find(bearer)
     if (token === undefined || !parts.registrations.policies.has(token.policy)) throw invalidToken()
-    return { by: 'initial-access-token', policy: token.policy, initialAccessToken: token.id }
+    return {
+      by: 'initial-access-token',
+      policy: token.policy,
+      initialAccessToken: token.id,
+      async takeUse() {
+        const giveBack = await parts.registrations.initialAccessTokens.take(token.id)
+        if (giveBack === undefined) throw invalidToken()
+        return giveBack
+      },
+    }
   }
 
   async function byAccessToken(bearer: string | undefined, name: string): Promise<Admission | undefined> {
@@ -117,9 +138,17 @@ export function doorsOf(
       throw new OAuthError('insufficient_scope', `registration needs an access token with ${needed.scope}`, {
         challenge: challengeOf('insufficient_scope'),
       })
+    const limit = parts.revocations.limitOf(claims.jti)
     return {
       by: 'access-token',
       policy: name,
+      ...(limit !== undefined && {
+        async takeUse() {
+          const use = parts.stores.accessTokens.use(tokenHash(claims.jti), limit.atMost ?? 0, limit.until)
+          if ((await use) === 'exhausted') throw invalidToken()
+          return async () => undefined
+        },
+      }),
       source: `token ${JSON.stringify([claims.client_id, claims.sub])}`,
     }
   }

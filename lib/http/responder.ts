@@ -2,6 +2,7 @@ import type { ErrorRequestHandler, Request, Response } from 'express'
 import { isObject } from '../protocol/encoding.ts'
 import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
 import { randomId } from '../protocol/random.ts'
+import { Overcrowded } from '../tokens/turns.ts'
 import type { AatParts } from './aat.ts'
 import { sendJson, setNoStore } from './headers.ts'
 
@@ -30,12 +31,14 @@ export function toOAuthError(error: unknown, where: string, { emit, random }: Fa
     })
   }
   const reference = randomId(random, 9)
-  emit('fault', {
-    where,
-    reference,
-    error: error instanceof OAuthError && error.cause !== undefined ? error.cause : error,
-  })
-  if (error instanceof StoreUnavailable)
+  const isOvercrowded = error instanceof Overcrowded
+  if (!isOvercrowded || error.isFirst)
+    emit('fault', {
+      where,
+      reference,
+      error: error instanceof OAuthError && error.cause !== undefined ? error.cause : error,
+    })
+  if (isOvercrowded || error instanceof StoreUnavailable)
     return new OAuthError(
       'temporarily_unavailable',
       `the server cannot answer at the moment, try again (reference ${reference})`,

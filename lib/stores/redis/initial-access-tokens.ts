@@ -20,6 +20,9 @@ const takeToken = script('take-initial-token')
 const giveBackToken = script('give-back-initial-token')
 const revokeToken = script('revoke-initial-token')
 
+/** Tokens that are read at once for a list. */
+const BATCH = 100
+
 /**
  * Initial access tokens in Redis, until their end. Absent: over, revoked, or never there. The list of all is for people, and
  * bounds their number.
@@ -81,7 +84,9 @@ export function redisInitialAccessTokens(
       const at = after === undefined ? '' : toMilliseconds(after.at)
       const { rest } = await run(listFamilies, [keys.initialTokens], [at, after?.id ?? '', size + 1])
       const ids = rest.filter((_, position) => position % 2 === 0).map(String)
-      const found = await Promise.all(ids.slice(0, size).map(read))
+      const found: (InitialAccessTokenState | undefined)[] = []
+      for (let from = 0; from < Math.min(size, ids.length); from += BATCH)
+        found.push(...(await Promise.all(ids.slice(from, Math.min(from + BATCH, size)).map(read))))
       const last = ids[size - 1]
       return {
         tokens: found.filter((token) => token !== undefined),
