@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { athOf, dpopKey } from '../support/dpop.ts'
 import { openSite, REDIRECT_URI, type Setting, type Site } from './site.ts'
 
 /** Text that only the app's own catch-all and error handler send. */
@@ -106,6 +107,26 @@ export function describeMount(name: string, setting: Setting): void {
       const revoked = await site.post(site.urlOf('revocation'), { token: body.access_token }, site.me)
       expect([revoked.status, revoked.text]).toEqual([200, '{}'])
       expect((await introspect()).body).toEqual({ active: false })
+      expect((await site.call('a', body.access_token)).status).toBe(401)
+    })
+
+    test('a token that is bound to a key, with proofs for the addresses that clients know', async () => {
+      const key = await dpopKey(site.clock)
+      const form = { grant_type: 'client_credentials', scope: 'a' }
+      const asked = { ...site.me, DPoP: key.proof('POST', site.urlOf('token')) }
+      const { body } = await site.post(site.urlOf('token'), form, asked)
+      expect(body.token_type).toBe('DPoP')
+      const url = `${site.resource}/a`
+      const present = (address: string) =>
+        site.send(url, {
+          headers: {
+            Authorization: `DPoP ${body.access_token}`,
+            DPoP: key.proof('GET', address, { ath: athOf(body.access_token) }),
+          },
+        })
+      expect((await present(url)).status).toBe(200)
+      for (const address of [`https://${FORGED}/api/a`, `${site.resource}/b`])
+        expectError(await present(address), 401, 'invalid_dpop_proof')
       expect((await site.call('a', body.access_token)).status).toBe(401)
     })
 

@@ -13,7 +13,17 @@ describe.each([
   test('go as the ledger says, whatever is asked, in any order', async () => {
     const { operations, outcomes } = await walkLanes(open, { lanes, operations: 5000, seed: 6749 })
     expect(operations).toBeGreaterThanOrEqual(5000)
-    for (const outcome of ['rotated', 'kept', 'retried', 'reused', 'expired', 'ended', 'listed', 'run again'])
+    for (const outcome of [
+      'rotated',
+      'kept',
+      'retried',
+      'reused',
+      'expired',
+      'ended',
+      'sender_mismatch',
+      'listed',
+      'run again',
+    ])
       expect([outcome, (outcomes.get(outcome) ?? 0) >= 20]).toEqual([outcome, true])
   })
 })
@@ -46,6 +56,17 @@ describe('the walk notices a store', () => {
         },
       }),
     ],
+    [
+      'that asks nobody for a key',
+      (grants) => ({
+        async refresh(request) {
+          const { boundTo, ...rest } = request
+          const view = await grants.readFamily(request.grantId)
+          return grants.refresh({ ...rest, ...(view?.boundTo !== undefined && { boundTo: view.boundTo }) })
+        },
+      }),
+    ],
+    ['that forgets keys', refreshing(() => ({ boundTo: 'unproven' }))],
     [
       'that rotates where nothing is left',
       refreshing(() => ({

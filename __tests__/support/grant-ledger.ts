@@ -1,3 +1,4 @@
+import type { TokenHash } from '../../lib/protocol/digest.ts'
 import type {
   CodeOutcome,
   CodeRecord,
@@ -25,6 +26,8 @@ interface Token {
 interface Ledger {
   readonly openedAt: number
   readonly lineage: string
+  /** The key that every refresh must prove, once there is one. */
+  boundTo: TokenHash | undefined
   readonly tokens: Token[]
   /** The one token that is good. */
   held: Token
@@ -87,7 +90,7 @@ export class GrantLedger {
     this.#code = 'used'
     let limits: FamilyLimits | undefined
     if (request.family !== undefined) {
-      const { token, lineage } = request.family
+      const { token, lineage, boundTo } = request.family
       const { policy } = request
       const held: Token = { generation: 0, ...token }
       const times = { openedAt: clock, periodStart: clock }
@@ -95,6 +98,7 @@ export class GrantLedger {
       this.family = {
         ...times,
         lineage,
+        boundTo,
         tokens: [held],
         held,
         latest: clock,
@@ -115,8 +119,14 @@ export class GrantLedger {
     if (request.lineage !== family.lineage) return { outcome: 'unknown' }
     if (family.ended !== undefined) return { outcome: 'ended', grant }
     const now = Math.max(clock, family.latest)
-    const refusal = isOver(family, policy, now) ? 'expired' : refusalOf(grant, request)
+    const isTheirs = request.boundTo === (family.boundTo ?? request.boundTo) && request.boundTo !== 'unproven'
+    const refusal = isOver(family, policy, now)
+      ? 'expired'
+      : isTheirs
+        ? refusalOf(grant, request)
+        : 'sender_mismatch'
     const answer = (outcome: 'rotated' | 'kept' | 'retried', forward: boolean): RefreshOutcome => {
+      if (isTheirs) family.boundTo = request.boundTo as TokenHash | undefined
       const limits = limitsOf(family, policy, now)
       const { generation, keyId } = family.held
       return { outcome, grant, generation, keyId, limits, fastForwarded: forward }
@@ -171,6 +181,7 @@ export class GrantLedger {
       generation: family.held.generation,
       tokenHash: family.held.hash as FamilyView['tokenHash'],
       lineage: family.lineage as FamilyView['lineage'],
+      ...(family.boundTo !== undefined && { boundTo: family.boundTo }),
       openedAt: family.openedAt,
       periodStart: family.periodStart,
       lastUsedAt: family.latest,

@@ -56,9 +56,11 @@ export function nextRequest(
     policy: member.policy,
     grace,
     obtainable: EVERYTHING,
+    ...(ledger.family?.boundTo !== undefined && { boundTo: ledger.family.boundTo }),
     ...(narrow && { scope: ['b', 'a'], resource: 'https://api.example/two' }),
     ...flawOfRefresh(flaw),
   }
+  if (flaw === 'no key') delete (request as { boundTo?: unknown }).boundTo
   member.requests.push(request)
   return request
 }
@@ -90,6 +92,8 @@ function flawOfRefresh(flaw: Refresh['flaw']): Partial<RefreshRequest> {
   if (flaw === 'foreign') return { clientId: 'another' }
   if (flaw === 'lineage') return { lineage: aHash() }
   if (flaw === 'hash') return { tokenHash: aHash() }
+  if (flaw === 'another key') return { boundTo: aHash() }
+  if (flaw === 'bad proof') return { boundTo: 'unproven' }
   return flawOfAsking(flaw)
 }
 

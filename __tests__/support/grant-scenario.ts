@@ -28,7 +28,17 @@ const often = <T>(usual: T, ...others: T[]) =>
     { weight: others.length, arbitrary: fc.constantFrom(...others) },
   )
 
-export const refreshFlaws = ['foreign', 'lineage', 'hash', 'wide', 'resource', 'nothing'] as const
+export const refreshFlaws = [
+  'foreign',
+  'lineage',
+  'hash',
+  'wide',
+  'resource',
+  'nothing',
+  'another key',
+  'no key',
+  'bad proof',
+] as const
 export const redeemFlaws = [
   'foreign',
   'hash',
@@ -106,6 +116,7 @@ export const scenario = fc.record({
       policy,
       client: fc.nat(1),
       hasSession: fc.boolean(),
+      isBound: fc.boolean(),
       /** Redeemed as soon as it is issued; else whenever a step does it. */
       opens: often(true, false),
       /** Redemptions before the right one. */

@@ -67,6 +67,7 @@ export class Walk {
     policy,
     client,
     hasSession,
+    isBound,
     opens,
     before,
     delay,
@@ -80,7 +81,9 @@ export class Walk {
     })
     const code = aCode({ grant, redirectUriRequired: uriRequired, expiresAt: this.#now + 60 })
     const lineage = aHash()
-    const redemption = redemptionOf(code, {}, policy, tokenOf(grant.id, 0, 0), lineage)
+    const token = tokenOf(grant.id, 0, 0)
+    const family = { token, lineage, ...(isBound && { boundTo: aHash() }) }
+    const redemption = redemptionOf(code, { family }, policy)
     const member: Member = {
       ledger: new GrantLedger(code),
       lineage,
