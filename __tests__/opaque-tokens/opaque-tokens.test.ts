@@ -4,6 +4,7 @@ import { createAat, getAat, requireAat } from '../../lib/index.ts'
 import { tokenHash } from '../../lib/protocol/digest.ts'
 import { StoreUnavailable } from '../../lib/protocol/oauth-error.ts'
 import { keysOf } from '../../lib/stores/redis/keys.ts'
+import { bound, IDP, learn, sessionOf, signedIn } from '../idp-sessions/sessions.ts'
 import { athOf, type DpopKey, dpopKey } from '../support/dpop.ts'
 import { basic, CONFIDENTIAL, claimsOf, REDIRECT_URI, startWorld } from '../support/world.ts'
 import { introspect, resourcesAt, start, statusOf } from './world.ts'
@@ -212,6 +213,32 @@ describe('revocation', () => {
       const isSpared = name !== 'client' && name !== 'everybody'
       expect([name, await statusOf(world, spare.access_token)]).toEqual([name, isSpared ? 200 : 401])
     }
+  })
+})
+
+describe('a session at an identity provider', () => {
+  test('EXP-011: an opaque token does not outlive the session that bounds it', async () => {
+    const world = await start({ aat: bound() })
+    signedIn(world, sessionOf(world, 's1', 40))
+    const { body } = await world.signInAndGetTokens()
+    expect(body).toMatchObject({ access_token: expect.stringMatching(OPAQUE), expires_in: 40 })
+    world.clock.now += 45
+    expect(await statusOf(world, body.access_token)).toBe(401)
+  })
+
+  test('EXP-010: it ends with the session, at instances that remember it too', async () => {
+    const world = await start({ aat: bound() })
+    const other = await start({
+      ...{ stores: world.stores, clock: world.clock, issuer: world.issuer },
+      aat: bound(),
+    })
+    signedIn(world, sessionOf(world, 's1', 1000))
+    const { body } = await world.signInAndGetTokens()
+    for (const one of [world, other]) expect(await statusOf(one, body.access_token)).toBe(200)
+    await world.aat.idpSessions.end({ issuer: IDP, sid: 's1' })
+    await learn(other)
+    for (const one of [world, other]) expect(await statusOf(one, body.access_token)).toBe(401)
+    expect(await introspect(world, body.access_token)).toEqual({ active: false })
   })
 })
 

@@ -18,7 +18,7 @@ export type PostForm = (
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' }
 
-/** Over connections that are kept: each request costs a fraction of what it costs by `fetch`. */
+/** Over connections that are kept, for less than `fetch` costs. */
 export function keepAlivePost(): PostForm {
   const settings = { keepAlive: true, maxSockets: 32, maxFreeSockets: 16 }
   const agents = { 'http:': new HttpAgent(settings), 'https:': new HttpsAgent(settings) }
