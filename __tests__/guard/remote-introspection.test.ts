@@ -348,6 +348,73 @@ describe('what an answer must say', () => {
   })
 })
 
+describe('answers that are signed (RFC 9701)', () => {
+  const JWT = 'application/token-introspection+jwt'
+
+  test('INT-010: are asked for and verified; opaque tokens and JWTs', async () => {
+    for (const format of ['opaque', 'jwt'] as const) {
+      const world = await startIssuer(format)
+      const api = await startApi(world, { signed: true })
+      const { body } = await world.signInAndGetTokens()
+      const answer = await api.call(body.access_token)
+      expect([answer.status, answer.body.subject]).toEqual([200, 'alice'])
+      expect(world.asked.map(({ headers }) => headers.accept)).toEqual([JWT])
+      await world.aat.revoke({ subject: 'alice' })
+      world.clock.now += 5
+      expect(await api.status(body.access_token)).toBe(401)
+    }
+  })
+
+  test('INT-010: anything else in their place is 503: plain JSON, an access token, an answer for another, an old one', async () => {
+    const world = await startIssuer()
+    const api = await startApi(world, { signed: true })
+    const { body } = await world.signInAndGetTokens()
+    const ask = async (headers: Record<string, string>) =>
+      (
+        await world.post(
+          world.endpoint('introspect'),
+          { token: body.access_token },
+          { ...headers, Accept: JWT },
+        )
+      ).text
+    const ours = await ask(basic(RESOURCE_SERVER.id, RESOURCE_SERVER.secret))
+    const others = await ask(asClient)
+    const [header = '', payload = '', signature = ''] = ours.split('.')
+    const claims = { ...claimsOf(ours), token_introspection: { active: true, scope: 'c' } }
+    const changed = Buffer.from(JSON.stringify(claims)).toString('base64url')
+    const jwtWorld = await startIssuer('jwt')
+    const accessToken = (await jwtWorld.signInAndGetTokens()).body.access_token
+    const answers: Record<string, string> = {
+      'plain JSON': JSON.stringify({ active: true, ...(claimsOf(ours).token_introspection as object) }),
+      'an answer for another caller': others,
+      'an access token': accessToken,
+      'changed claims': `${header}.${changed}.${signature}`,
+      'a changed signature': `${header}.${payload}.${randomBytes(64).toString('base64url')}`,
+      'no signature': `${Buffer.from('{"alg":"none","typ":"token-introspection+jwt","kid":"x"}').toString('base64url')}.${payload}.`,
+      nothing: '',
+    }
+    for (const [name, text] of Object.entries(answers)) {
+      world.answerBy((_, res) => void res.type(JWT).send(text))
+      world.clock.now += 1
+      expect([name, await api.status(body.access_token)]).toEqual([name, 503])
+    }
+    world.answerBy((_, res) => void res.type(JWT).send(ours))
+    world.clock.now += 1
+    expect(await api.status(body.access_token)).toBe(200)
+    world.clock.now += 61
+    expect(await api.status(body.access_token)).toBe(503)
+  })
+})
+
+test('an answer about another token is no answer about this one', async () => {
+  const world = await startIssuer('jwt')
+  const api = await startApi(world)
+  const { body } = await world.signInAndGetTokens()
+  const { body: other } = await world.signInAndGetTokens()
+  world.answerBy((_, res) => void res.json({ active: true, ...claimsOf(other.access_token) }))
+  expect(await api.status(body.access_token)).toBe(503)
+})
+
 describe('how the API says who it is', () => {
   test('private_key_jwt: a fresh assertion for each question', async () => {
     const { publicKey, privateKey } = await generateKeyPair('ES256')

@@ -115,7 +115,8 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
     else await attempt.forgive()
     if (req.accepts('application/json', INTROSPECTION_JWT) !== INTROSPECTION_JWT) return answer
     const jwt = await signIntrospection(
-      { issuer: parts.issuer, audience: caller.id, now: parts.clock(), introspection: answer },
+      { issuer: parts.issuer, audience: caller.id, now: parts.clock() },
+      answer,
       await parts.keyRing.signer(),
     )
     setNoStore(res)

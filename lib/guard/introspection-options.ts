@@ -1,4 +1,4 @@
-import { callback, object, oneOf, optional, text, verified, whole } from '../protocol/options.ts'
+import { callback, flag, object, oneOf, optional, text, verified, whole } from '../protocol/options.ts'
 import { problemOfPublishedUrl } from '../protocol/resource-uri.ts'
 
 /** How an issuer elsewhere is asked about tokens (RFC 7662). */
@@ -15,6 +15,10 @@ export interface RemoteIntrospectionOptions {
   cache?: number | undefined
   /** Seconds that a good answer is believed for longer while the issuer cannot be asked (default 0, to 3,600). */
   staleWhileError?: number | undefined
+  /**
+   * Ask for answers that a key of the issuer's JWK Set signed (RFC 9701), where what lies between is not trusted (default false).
+   */
+  signed?: boolean | undefined
   /** Default as the issuer's metadata says. */
   endpoint?: string | undefined
 }
@@ -26,6 +30,7 @@ const shape = object({
   tokens: optional(oneOf('all', 'opaque'), 'all'),
   cache: optional(whole('seconds', 0, 3600), 5),
   staleWhileError: optional(whole('seconds', 0, 3600), 0),
+  signed: optional(flag, false),
   endpoint: optional(verified<string>(problemOfPublishedUrl)),
 })
 

@@ -1,5 +1,4 @@
 import { type TokenKey, tokenKey } from '../protocol/digest.ts'
-import { parseJsonObject } from '../protocol/encoding.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import { type ClaimRules, readClaims } from '../tokens/access-token.ts'
 import { MAX_TOKEN } from '../tokens/compact-jws.ts'
@@ -9,7 +8,7 @@ import { type CacheLimits, createTokenCache, type Remembered } from '../tokens/t
 import { Overcrowded } from '../tokens/turns.ts'
 import { type Verified, verifiedOf } from '../tokens/verified.ts'
 import type { IntrospectionSettings } from './introspection-options.ts'
-import type { PostForm } from './post-form.ts'
+import type { IntrospectionAnswer } from './introspection-question.ts'
 import type { TokenSource } from './token-source.ts'
 
 export interface RemoteIntrospectionParts {
@@ -17,12 +16,8 @@ export interface RemoteIntrospectionParts {
   readonly rules: Omit<ClaimRules, 'now'>
   /** Verifies what is a JWT. */
   readonly verifyJwt: TokenSource['verify']
-  readonly post: PostForm
-  /** Where the issuer's metadata says that it can be asked. */
-  readonly published: () => Promise<string>
+  readonly ask: (token: string) => Promise<IntrospectionAnswer>
   readonly clock: Clock
-  /** Seconds that a question may take. */
-  readonly timeout: number
   readonly limits: CacheLimits
 }
 
@@ -34,8 +29,6 @@ interface Answered extends Remembered {
 
 /** Questions on their way at once; over that, 503. */
 const MAX_IN_FLIGHT = 256
-/** Seconds after a question that failed in which the next ones fail at once. */
-const PAUSE = 1
 /** Tokens that were none, over good ones, from one address that make it a suspect, and the most that are held against it. */
 const SUSPECT = 8
 const WORST = 64
@@ -51,7 +44,7 @@ const RECENT = 8192
  * answer. What the issuer cannot be asked is thrown: 503, never 401.
  */
 export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
-  const { settings, rules, verifyJwt, post, published, clock, timeout, limits } = parts
+  const { settings, rules, verifyJwt, ask, clock, limits } = parts
   const { cache, staleWhileError } = settings
   const answers = createTokenCache<Answered>(limits)
   /** Until when they are believed to be not active. */
@@ -61,44 +54,6 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   let suspectsTurnAt = Number.NEGATIVE_INFINITY
   let isRush = false
   const underWay = new Map<TokenKey, Promise<Verified | undefined>>()
-  let endpoint = settings.endpoint
-  let failure: { readonly error: unknown; readonly at: NumericDate } | undefined
-
-  async function credentials(form: URLSearchParams): Promise<Record<string, string>> {
-    const { clientId, clientSecret, clientAssertion } = settings
-    if (clientSecret !== undefined) {
-      // RFC 6749 §2.3.1: both are form-encoded first.
-      const encode = (part: string) => new URLSearchParams({ '': part }).toString().slice(1)
-      const pair = Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString('base64')
-      return { authorization: `Basic ${pair}` }
-    }
-    form.set('client_id', clientId)
-    form.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
-    form.set('client_assertion', (await clientAssertion?.()) ?? '')
-    return {}
-  }
-
-  /** @throws Error where there is no answer of 200 with a JSON object that says whether the token is active */
-  async function ask(token: string): Promise<Record<string, unknown> & { readonly active: boolean }> {
-    if (failure !== undefined && Math.abs(clock() - failure.at) < PAUSE) throw failure.error
-    if (underWay.size > MAX_IN_FLIGHT)
-      throw new Error(`${MAX_IN_FLIGHT} tokens are being asked about already`)
-    try {
-      endpoint ??= await published()
-      const form = new URLSearchParams({ token, token_type_hint: 'access_token' })
-      const { status, text } = await post(endpoint, form, await credentials(form), timeout)
-      const answer = status === 200 ? parseJsonObject(text) : undefined
-      if (typeof answer?.active !== 'boolean') throw new Error(`${endpoint} answered ${status}`)
-      failure = undefined
-      return { ...answer, active: answer.active }
-    } catch (cause) {
-      const error = new Error('the issuer cannot be asked about tokens', { cause })
-      failure = { error, at: clock() }
-      // It may have moved: the metadata is asked again next time.
-      endpoint = settings.endpoint
-      throw error
-    }
-  }
 
   /**
    * Junk can look like an opaque token, and only the issuer can tell. Who comes with more and more of it waits for a turn among
@@ -152,9 +107,14 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     const address = isOpaque ? from() : ''
     if (isOpaque && known === undefined) takeTurn(address)
     const askedAt = clock()
-    let answer: Awaited<ReturnType<typeof ask>>
+    let answer: IntrospectionAnswer
     try {
+      if (underWay.size > MAX_IN_FLIGHT)
+        throw new Error(`${MAX_IN_FLIGHT} tokens are being asked about already`)
       answer = await ask(token)
+      // Of another token: what lies between mixed the answers up.
+      if (signed !== undefined && answer.jti !== undefined && answer.jti !== signed.claims.jti)
+        throw new Error('the issuer answered about another token')
     } catch (error) {
       if (known !== undefined && clock() < known.goodUntil) return known.verified
       throw error

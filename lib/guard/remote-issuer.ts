@@ -11,6 +11,7 @@ import { type VerifiedTokensOptions, verifiedTokensOption } from '../tokens/toke
 import { Overcrowded } from '../tokens/turns.ts'
 import { createVerifier } from '../tokens/verifier.ts'
 import { introspectionOption, type RemoteIntrospectionOptions } from './introspection-options.ts'
+import { createQuestion } from './introspection-question.ts'
 import { fetchPost, keepAlivePost } from './post-form.ts'
 import { type Fetch, remoteDocuments } from './remote-documents.ts'
 import { type RemoteDpopOptions, remoteDpopRules, remoteDpopShape } from './remote-dpop.ts'
@@ -146,10 +147,16 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
       settings: introspection,
       rules,
       verifyJwt: verifier.verify,
-      post: settings.fetch === undefined ? keepAlivePost() : fetchPost(settings.fetch),
-      published: () => documents.published('introspection_endpoint'),
+      ask: createQuestion({
+        settings: introspection,
+        issuer,
+        post: settings.fetch === undefined ? keepAlivePost() : fetchPost(settings.fetch),
+        published: () => documents.published('introspection_endpoint'),
+        keyFor: async (kid) => keys.keyNow(kid) ?? keys.keyFor(kid),
+        clock,
+        timeout,
+      }),
       clock,
-      timeout,
       limits,
     })
   const source: TokenSource = {

@@ -1,0 +1,74 @@
+import { parseJsonObject } from '../protocol/encoding.ts'
+import type { Clock, NumericDate } from '../protocol/time.ts'
+import type { VerificationKey } from '../tokens/compact-jws.ts'
+import { INTROSPECTION_JWT, readIntrospection } from '../tokens/introspection-response.ts'
+import type { IntrospectionSettings } from './introspection-options.ts'
+import type { PostForm } from './post-form.ts'
+
+export interface QuestionParts {
+  readonly settings: IntrospectionSettings
+  readonly issuer: string
+  readonly post: PostForm
+  /** Where the issuer's metadata says that it can be asked. */
+  readonly published: () => Promise<string>
+  /** A key of the issuer's, for signed answers. */
+  readonly keyFor: (kid: string) => Promise<VerificationKey | undefined>
+  readonly clock: Clock
+  /** Seconds that a question may take. */
+  readonly timeout: number
+}
+
+export type IntrospectionAnswer = Readonly<Record<string, unknown>> & { readonly active: boolean }
+
+/** Seconds after a question that failed in which the next ones fail at once. */
+const PAUSE = 1
+
+/** Asks an issuer elsewhere about one token (RFC 7662, RFC 9701). */
+export function createQuestion({ settings, issuer, post, published, keyFor, clock, timeout }: QuestionParts) {
+  const { clientId, clientSecret, clientAssertion, signed } = settings
+  let endpoint = settings.endpoint
+  let failure: { readonly error: unknown; readonly at: NumericDate } | undefined
+
+  async function credentials(form: URLSearchParams): Promise<Record<string, string>> {
+    if (clientSecret !== undefined) {
+      // RFC 6749 §2.3.1: both are form-encoded first.
+      const encode = (part: string) => new URLSearchParams({ '': part }).toString().slice(1)
+      const pair = Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString('base64')
+      return { authorization: `Basic ${pair}` }
+    }
+    form.set('client_id', clientId)
+    form.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
+    form.set('client_assertion', (await clientAssertion?.()) ?? '')
+    return {}
+  }
+
+  async function send(token: string): Promise<IntrospectionAnswer> {
+    endpoint ??= await published()
+    const form = new URLSearchParams({ token, token_type_hint: 'access_token' })
+    const headers = { ...(await credentials(form)), ...(signed && { accept: INTROSPECTION_JWT }) }
+    const { status, text } = await post(endpoint, form, headers, timeout)
+    if (status !== 200) throw new Error(`${endpoint} answered ${status}`)
+    const answer = signed
+      ? await readIntrospection(text, { issuer, audience: clientId, now: clock() }, keyFor)
+      : parseJsonObject(text)
+    if (typeof answer?.active !== 'boolean')
+      throw new Error(`${endpoint} did not answer as RFC ${signed ? 9701 : 7662} says`)
+    return { ...answer, active: answer.active }
+  }
+
+  /** @throws Error where there is no answer of 200 that says whether the token is active */
+  return async function ask(token: string): Promise<IntrospectionAnswer> {
+    if (failure !== undefined && Math.abs(clock() - failure.at) < PAUSE) throw failure.error
+    try {
+      const answer = await send(token)
+      failure = undefined
+      return answer
+    } catch (cause) {
+      const error = new Error('the issuer cannot be asked about tokens', { cause })
+      failure = { error, at: clock() }
+      // It may have moved: the metadata is asked again next time.
+      endpoint = settings.endpoint
+      throw error
+    }
+  }
+}
