@@ -72,6 +72,9 @@ describe('unknown options', () => {
     expect(problems({ resources: { [api]: { scopes: ['a'], scope: ['a'] } } })).toEqual([
       `resources["${api}"].scope is not an option; did you mean scopes?`,
     ])
+    expect(problems({ dpop: { nonce: 'required' } } as never)).toEqual([
+      'dpop.nonce is not an option; did you mean nonces?',
+    ])
     expect(problems({ keys: { alg: 'es256' } })[0]).toContain('did you mean ES256?')
     expect(problems(JSON.parse('{"__proto__x": 1}'))[0]).toContain(
       '__proto__x is not an option; known: issuer,',
@@ -90,6 +93,7 @@ describe('unknown options', () => {
       [() => dcrEndpoint(aat, { allow: 'anyone', polcy: 'default' } as never), 'policy'],
       [() => authorizeEndpoint(aat, { ...user, signinUrl: '/x' } as never), 'signInUrl'],
       [() => requireAat(aat, { scopes: 'a' } as never), 'scope'],
+      [() => requireAat(aat, { dpop: 'required' } as never), 'require'],
       [() => remoteIssuer(issuer, { resources: good().resources, jwksUrl: api } as never), 'jwksUri'],
       [() => memoryStores({ maxEntrys: 1 } as never), 'maxEntries'],
     ] as [() => unknown, string][])
@@ -330,6 +334,8 @@ describe('numbers, lists and hooks', () => {
         expect([name, value, problems({ [name]: value })]).toEqual([name, value, []])
     }
     for (const grace of [-1, 61, 1.5]) expect(problems({ refreshTokens: { grace } })).toHaveLength(1)
+    for (const dpop of [{ proofLifetime: 4 }, { proofLifetime: 301 }, { nonces: true }, { replays: 'none' }])
+      expect([dpop, problems({ dpop } as never).length]).toEqual([dpop, 1])
     for (const lifetime of [0, 86_401])
       expect(
         problems({ resources: { [api]: { scopes: ['a'], accessTokenLifetime: lifetime } } }),
@@ -418,6 +424,8 @@ describe('HTP-026: wrong types throw a TypeError while the app is built', () => 
       'allowInProduction',
       'claims',
       'isSubjectActive',
+      'dpop',
+      'clientCertificate',
       'clock',
       'random',
       'every',

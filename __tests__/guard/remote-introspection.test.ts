@@ -12,6 +12,7 @@ import {
   remoteIssuer,
   requireAat,
 } from '../../lib/index.ts'
+import { athOf, dpopKey } from '../support/dpop.ts'
 import {
   basic,
   CONFIDENTIAL,
@@ -90,7 +91,13 @@ async function startApi(
     readAnswer(
       await fetch(base + path, { headers: { Authorization: `Bearer ${token}`, 'X-Forwarded-For': address } }),
     )
-  return { call, status: async (token: string, path?: string) => (await call(token, path)).status, faults }
+  const send = async (headers: Record<string, string>) => readAnswer(await fetch(`${base}/a`, { headers }))
+  return {
+    call,
+    send,
+    status: async (token: string, path?: string) => (await call(token, path)).status,
+    faults,
+  }
 }
 
 describe('an opaque token at an API elsewhere', () => {
@@ -507,4 +514,35 @@ describe('how the API says who it is', () => {
     }
     expect(() => remoteIssuer('https://a.example', options)).toThrow(words as RegExp)
   })
+})
+
+test('an opaque token that is bound to a key: its proof is checked here, and what it is bound to must be told', async () => {
+  const world = await startIssuer()
+  const api = await startApi(world, { cache: 0 })
+  const key = await dpopKey(world.clock)
+  const { body } = await world.token(
+    { grant_type: 'client_credentials', scope: 'a' },
+    { ...asClient, DPoP: key.proof('POST', world.endpoint('token')) },
+  )
+  const token: string = body.access_token
+  expect(token).toMatch(/^aat_at_/)
+  const present = (by = key) =>
+    api.send({
+      Authorization: `DPoP ${token}`,
+      DPoP: by.proof('GET', `${world.base}/a`, { ath: athOf(token) }),
+    })
+  expect((await present()).body.claims?.cnf).toEqual({ jkt: key.jkt })
+  expect((await present(await dpopKey(world.clock))).body.error).toBe('invalid_token')
+  expect(await api.status(token)).toBe(401)
+  const told = await world.post(
+    world.endpoint('introspect'),
+    { token },
+    basic(credentials.clientId, credentials.clientSecret),
+  )
+  const { cnf, ...rest } = told.body
+  expect([cnf, rest.token_type]).toEqual([{ jkt: key.jkt }, 'DPoP'])
+  for (const token_type of ['DPoP', 'dpop']) {
+    world.answerBy((_, res) => void res.json({ ...rest, token_type }))
+    expect([await api.status(token), (await present()).status]).toEqual([401, 401])
+  }
 })

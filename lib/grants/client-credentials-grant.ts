@@ -43,6 +43,8 @@ export function clientCredentialsGrant({
           resource: resource.identifier,
         }),
       )
+    const issuedBy = await signer()
+    await sender.use()
     const minted = await mint(
       {
         clientId: client.id,
@@ -52,9 +54,8 @@ export function clientCredentialsGrant({
         confirmation,
         customClaims,
       },
-      await signer(),
+      issuedBy,
     )
-    await sender.use()
     // A client that was deleted or revoked while its request was on the way.
     if (revocations.covers({ clientId: client.id, subject, issuedAt: now }))
       throw new OAuthError('invalid_client', 'client authentication failed')

@@ -82,6 +82,9 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     const { active, token_type, uses_limited, ...claims } = answer
     const read = readClaims(Buffer.from(JSON.stringify(claims)), { ...rules, now: clock() })
     if ('problem' in read) return undefined
+    // An issuer that does not say what it is bound to: nobody could prove that (RFC 9449 §6.2).
+    const isDpop = String(token_type).toLowerCase() === 'dpop'
+    if (isDpop && read.claims.cnf?.jkt === undefined) return undefined
     return verifiedOf(token, read.claims, read.claims.exp + rules.tolerance, () => false)
   }
 
