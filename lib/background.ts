@@ -22,6 +22,15 @@ export function startBackground({ keyRing, revocations, health }: Watched, every
     both.catch(() => undefined)
     return both
   }
+  /** A key that was revoked elsewhere signs nothing more here. Twice: a look that is under way may have begun before it. */
+  async function dropKey(kid: string): Promise<void> {
+    for (let round = 0; round < 2 && keyRing.verificationKey(kid) !== undefined; round++)
+      await keyRing.maintain()
+  }
+  revocations.onLearn(({ kind, id }) => {
+    // The regular look tells what is wrong.
+    if (kind === 'kid') dropKey(id).catch(() => undefined)
+  })
   const stop = every(TICK, () => {
     void look()
     health.lookAgain()

@@ -81,6 +81,10 @@ const verbs = {
   /** The ring of each instance. */
   rings: () => instances.map(({ aat }) => aat.keys.status()),
   health: () => instances.map(({ aat }) => aat.health()),
+  /** In the first instance. @param {import('express-aat').RevocationTarget} target */
+  revoke: (target) => instances[0]?.aat.revoke(target),
+  /** In the first instance. @param {string} kid */
+  revokeKey: (kid) => instances[0]?.aat.keys.revoke(kid),
   rotate: (options) => Promise.all(instances.map(({ aat }) => aat.keys.rotate(options))),
   /** @param {typeof halt} settings */
   halt: (settings) => {

@@ -7,17 +7,19 @@ interface Algorithm {
   readonly curve?: 'P-256' | 'P-384' | 'P-521'
   readonly hash: string | null
   readonly pss?: true
+  /** A signature takes less than the way to a thread and back; of the others one would hold up every request for a while. */
+  readonly signsAtOnce?: true
   /** Exact length of a signature in bytes; for RSA it is the modulus'. */
   readonly signatureLength?: number
 }
 
 export const algorithms = {
-  ES256: { keyType: 'ec', curve: 'P-256', hash: 'sha256', signatureLength: 64 },
+  ES256: { keyType: 'ec', curve: 'P-256', hash: 'sha256', signatureLength: 64, signsAtOnce: true },
   ES384: { keyType: 'ec', curve: 'P-384', hash: 'sha384', signatureLength: 96 },
   ES512: { keyType: 'ec', curve: 'P-521', hash: 'sha512', signatureLength: 132 },
   RS256: { keyType: 'rsa', hash: 'sha256' },
   PS256: { keyType: 'rsa', hash: 'sha256', pss: true },
-  EdDSA: { keyType: 'ed25519', hash: null, signatureLength: 64 },
+  EdDSA: { keyType: 'ed25519', hash: null, signatureLength: 64, signsAtOnce: true },
 } as const satisfies Record<string, Algorithm>
 
 /** A signing algorithm that the key ring can use. */
@@ -38,16 +40,13 @@ function parameters(algorithm: Algorithm, key: KeyObject) {
   return { key }
 }
 
-/**
- * Signs. Elliptic curves at once (cheaper than the way to a thread and back), RSA off the main thread, since one
- * signature would hold up every other request for a millisecond.
- */
+/** Signs: what takes 25 µs at once, what takes a quarter of a millisecond and more off the main thread. */
 export async function signWith(alg: SigningAlgorithm, key: KeyObject, data: Buffer): Promise<Buffer> {
   const algorithm: Algorithm = algorithms[alg]
   const options = parameters(algorithm, key)
-  return algorithm.keyType === 'rsa'
-    ? signLater(algorithm.hash, data, options)
-    : signBytes(algorithm.hash, data, options)
+  return algorithm.signsAtOnce
+    ? signBytes(algorithm.hash, data, options)
+    : signLater(algorithm.hash, data, options)
 }
 
 /**

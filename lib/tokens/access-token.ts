@@ -137,8 +137,9 @@ export function readClaims(
     cnf,
   } = claims
   if (iss !== rules.issuer) return { problem: 'iss' }
-  const audience = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
-  if (typeof audience !== 'string' || !rules.audiences.includes(audience)) return { problem: 'aud' }
+  const named: unknown = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
+  const audience = rules.audiences.find((each) => each === named)
+  if (audience === undefined) return { problem: 'aud' }
   if (!isName(sub) || !isName(client_id) || !isName(jti)) return { problem: 'sub, client_id or jti' }
   if (!Number.isSafeInteger(iat) || !Number.isSafeInteger(exp)) return { problem: 'iat or exp' }
   const [issuedAt, expiresAt] = [iat as number, exp as number]
@@ -162,7 +163,9 @@ export function readClaims(
     return { problem: 'sid or idp_sub' }
   if (idp_iat !== undefined && !Number.isFinite(idp_iat)) return { problem: 'idp_iat' }
   if (cnf !== undefined && readConfirmation(cnf) === undefined) return { problem: 'cnf' }
-  return { claims: { ...claims, aud: audience, scope: scope ?? '' } as AatClaims & Record<string, unknown> }
+  // The rules' own strings: of tokens by the thousand each would hold another copy.
+  const own = { iss: rules.issuer, aud: audience, scope: scope ?? '' }
+  return { claims: { ...claims, ...own } as AatClaims & Record<string, unknown> }
 }
 
 function isName(value: unknown): value is string {

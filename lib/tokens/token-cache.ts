@@ -6,14 +6,14 @@ import type { NumericDate } from '../protocol/time.ts'
 export interface VerifiedTokensOptions {
   /** Tokens (default 50,000; 0: each is verified at every request). */
   entries?: number | undefined
-  /** Bytes of memory, by estimate (default 134,217,728 = 128 MiB). */
+  /** Bytes of memory, by estimate (default 67,108,864 = 64 MiB: about 20,000 tokens of 600 characters). */
   bytes?: number | undefined
 }
 
 export type CacheLimits = { readonly [K in keyof VerifiedTokensOptions]-?: number }
 
 const DEFAULT_ENTRIES = 50_000
-const DEFAULT_BYTES = 128 * 1024 * 1024
+const DEFAULT_BYTES = 64 * 1024 * 1024
 
 export const verifiedTokensOption: Check<CacheLimits> = optional(
   object({
