@@ -68,6 +68,10 @@ export function createClientOperations({
   /** @returns what became of it, where it is one that can be switched */
   async function setDisabled(clientId: string, isOff: boolean): Promise<'done' | 'unknown' | 'configured'> {
     if (registry.configured(clientId) !== undefined) return 'configured'
+    if (registry.isDocument(clientId)) {
+      await registry.setDocumentDisabled(clientId, isOff)
+      return 'done'
+    }
     const changed = await registry.change(
       clientId,
       ({ disabledAt, ...client }, now) =>
@@ -90,6 +94,11 @@ export function createClientOperations({
 
     async delete(clientId: string) {
       if (registry.configured(clientId) !== undefined) return 'configured'
+      if (registry.isDocument(clientId)) {
+        // There is nothing to delete: whoever publishes it may come again.
+        await revocations.revoke('client', clientId, 'client deletion')
+        return 'unknown'
+      }
       // First, and also where it was deleted before: a call may have failed half-way.
       await revocations.revoke('client', clientId, 'client deletion', { notAfter: 'ever' })
       return registry.delete(clientId)

@@ -32,6 +32,8 @@ export function createOutbound(
       issuer,
       ports,
       registrations,
+      store: stores.documents,
+      clock,
       documents: (own) => createRemoteDocuments({ ...shared, ...own, times }),
     })
   const clientKeys = createClientKeys({

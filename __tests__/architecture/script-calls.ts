@@ -170,6 +170,7 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
       accessTokens.uses(tokenHash(text)),
       documents.save(sha256(text), { body: { text }, fetchedAt: T, freshUntil: T }, T),
       documents.read(sha256(text)),
+      documents.delete(sha256(text)),
       stores.check?.(),
       stores.announce?.({ id: text, settings: sha256(text) }),
     ])

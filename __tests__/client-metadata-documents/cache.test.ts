@@ -5,6 +5,7 @@ import { sha256 } from '../../lib/protocol/digest.ts'
 import { recordingStores } from '../support/recording-stores.ts'
 import { makeSharedStores } from '../support/stores.ts'
 import { HOST, type StrangersHost, startStrangersHost } from '../support/strangers-host.ts'
+import { until } from '../support/until.ts'
 import { Browser, manualClock } from '../support/world.ts'
 import { aDocument, CACHED, CALLBACK, CLIENT_ID, type Site, startSite } from './site.ts'
 
@@ -230,6 +231,66 @@ describe('instances', () => {
     })
     expect((await strict.refresh(body.refresh_token)).body.error).toBe('invalid_client')
     expect((await first.refresh(body.refresh_token)).status).toBe(200)
+  })
+})
+
+describe('operators', () => {
+  test('disable a client at all instances, at once, and enable it again; what it held is over', async () => {
+    const clock = manualClock()
+    const shared = await makeSharedStores(clock)
+    const host = await startHost()
+    const first = await start({ stores: shared(), clock, host })
+    const second = await start({ stores: shared(), clock, host, issuer: first.world.issuer })
+    const { body } = await first.signIn()
+    expect((await second.ask()).status).toBe(303)
+    const fetched = host.requests.length
+
+    expect(await first.world.aat.clients.disable(CLIENT_ID)).toBe('disabled')
+    await until('the other refuses it', async () => (await second.ask()).status === 400)
+    for (const site of [first, second]) {
+      expect((await site.ask()).status).toBe(400)
+      expect((await site.refresh(body.refresh_token)).body.error).toBe('invalid_client')
+      clock.advance(7200)
+      expect((await site.ask()).status).toBe(400)
+    }
+    expect(host.requests).toHaveLength(fetched)
+    expect(first.world.eventsNamed('client.disabled')).toMatchObject([{ clientId: CLIENT_ID }])
+
+    expect(await second.world.aat.clients.enable(CLIENT_ID)).toBe('enabled')
+    await until('the other takes it', async () => (await first.ask()).status === 303)
+    expect((await second.ask()).status).toBe(303)
+    expect((await first.refresh(body.refresh_token)).body.error).toBe('invalid_grant')
+    expect((await first.signIn()).status).toBe(200)
+  })
+
+  test('one that is disabled while it is fetched', async () => {
+    const site = await start()
+    let finish: () => void = () => undefined
+    const asked = new Promise<void>((resolve) => {
+      site.host.answer((_req, res) => {
+        finish = () => {
+          res.writeHead(200, { 'Content-Type': 'application/json', ...CACHED })
+          res.end(JSON.stringify(aDocument()))
+        }
+        resolve()
+      })
+    })
+    const early = site.ask()
+    await asked
+    await site.world.aat.clients.disable(CLIENT_ID)
+    finish()
+    expect((await early).status).toBe(400)
+    expect((await site.ask()).status).toBe(400)
+  })
+
+  test('delete ends what it holds; there is nothing to delete, and it may come again', async () => {
+    const site = await start()
+    const { body } = await site.signIn()
+    expect(await site.world.aat.clients.delete(CLIENT_ID)).toBe('unknown')
+    expect((await site.world.call('/api/a', body.access_token)).status).toBe(401)
+    expect((await site.refresh(body.refresh_token)).body.error).toBe('invalid_grant')
+    site.world.clock.advance(1)
+    expect((await site.signIn()).status).toBe(200)
   })
 })
 

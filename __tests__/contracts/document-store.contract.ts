@@ -64,6 +64,16 @@ export function documentStoreContract(make: StoresFactory): void {
     expect((await documents.read(url))?.body).toEqual({ v: 1 })
   })
 
+  test('gone when it is deleted, and there again when it is saved', async () => {
+    const [url, document] = [aHash(), aDocument()]
+    await documents.save(url, document, T + 600)
+    await documents.delete(url)
+    expect(await documents.read(url)).toBeUndefined()
+    await documents.delete(url)
+    expect(await documents.save(url, document, T + 600)).toBe('saved')
+    expect(await documents.read(url)).toStrictEqual(document)
+  })
+
   test('the largest: 64 KiB', async () => {
     const [url, document] = [aHash(), aDocument({ body: { a: 'x'.repeat(64 * 1024) } })]
     await documents.save(url, document, T + 600)

@@ -37,7 +37,7 @@ export interface ClientRegistryOptions {
   /** Tells other instances that what they know of a client is over. */
   readonly tell: (clientId: string) => Promise<void>
   /** Clients whose id is the URL of their metadata, where there are such. */
-  readonly documents: Pick<DocumentClients, 'isDocumentId' | 'find' | 'keep'> | undefined
+  readonly documents: Omit<DocumentClients, 'renew'> | undefined
   readonly emit: Emit
   readonly clock: Clock
   readonly monotonic: Clock
@@ -220,7 +220,19 @@ export function createClientRegistry(options: ClientRegistryOptions) {
       return outcome
     },
 
-    forget: cache.forget,
+    forget(id: string): void {
+      cache.forget(id)
+      documents?.forget(id)
+    },
+
+    /** Is it one that its document tells of? */
+    isDocument: (id: string): boolean => !fromConfiguration.has(id) && documents?.isDocumentId(id) === true,
+
+    /** Switches one of these off or on; other instances learn of it. */
+    async setDocumentDisabled(id: string, isOff: boolean): Promise<void> {
+      await documents?.setDisabled(id, isOff)
+      await options.tell(id)
+    },
   }
 }
 

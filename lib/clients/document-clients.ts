@@ -1,7 +1,9 @@
+import { sha256 } from '../protocol/digest.ts'
 import { isObject } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readOutboundUrl } from '../protocol/outbound-url.ts'
-import type { Client } from '../stores/ports.ts'
+import type { Clock } from '../protocol/time.ts'
+import type { Client, DocumentStore } from '../stores/ports.ts'
 import { cutMetadata, readDocumentClient } from './document-metadata.ts'
 import { FetchFailure } from './fetch-failure.ts'
 import { isAllowedRedirect } from './redirect-hosts.ts'
@@ -10,6 +12,10 @@ import type { RemoteDocuments, RemoteDocumentsOptions } from './remote-documents
 
 /** The longest URL that is a client_id: it stands in tokens and in every record of a grant. */
 export const MAX_DOCUMENT_URL = 512
+
+const TEN_YEARS = 10 * 365 * 86_400
+/** What is kept under this says that the client is switched off. */
+const offKey = (url: string) => sha256(`disabled ${url}`)
 
 /** Whom the app trusts. */
 export interface DocumentTrust {
@@ -34,8 +40,10 @@ export interface DocumentClientsOptions extends DocumentTrust {
   readonly ports: readonly number[]
   readonly registrations: Registrations
   readonly documents: (
-    options: Pick<RemoteDocumentsOptions<Client>, 'kind' | 'cut' | 'read'>,
+    options: Pick<RemoteDocumentsOptions<Client>, 'kind' | 'cut' | 'read' | 'check'>,
   ) => RemoteDocuments<Client>
+  readonly store: DocumentStore
+  readonly clock: Clock
 }
 
 /** Clients whose id is the URL of their metadata (draft-ietf-oauth-client-id-metadata-document). */
@@ -47,9 +55,18 @@ export function createDocumentClients({
   policy: policyName,
   trust,
   documents: makeDocuments,
+  store,
+  clock,
 }: DocumentClientsOptions) {
   const ownHost = new URL(issuer).hostname
-  const documents = makeDocuments({ kind: 'metadata', cut: cutMetadata, read })
+  const documents = makeDocuments({
+    kind: 'metadata',
+    cut: cutMetadata,
+    read,
+    async check(url) {
+      if ((await store.read(offKey(url))) !== undefined) throw new FetchFailure('refused', 'it is disabled')
+    },
+  })
 
   async function read(
     body: Readonly<Record<string, unknown>>,
@@ -103,6 +120,15 @@ export function createDocumentClients({
     /** Its client by a newer document, where there is one. */
     renew: (id: string, source?: string) => get(() => documents.renew(id, source)),
     keep: documents.keep,
+    forget: documents.forget,
+
+    /** Switches a client off, or on again. Instances have to be told, and forget what they know of it. */
+    async setDisabled(id: string, isOff: boolean): Promise<void> {
+      const now = clock()
+      if (isOff) await store.save(offKey(id), { body: {}, fetchedAt: now, freshUntil: now }, now + TEN_YEARS)
+      else await store.delete(offKey(id))
+      documents.forget(id)
+    },
   }
 }
 

@@ -1,9 +1,8 @@
 import { sha256 } from '../protocol/digest.ts'
-import { jsonSize } from '../protocol/encoding.ts'
 import type { Emit } from '../protocol/events.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { DocumentStore, KeptDocument, ReplayStore } from '../stores/ports.ts'
-import { createBoundedCache } from './bounded-cache.ts'
+import { createDocumentMemory, type KnownDocument } from './document-memory.ts'
 import { FetchFailure } from './fetch-failure.ts'
 import type { GuardedFetch } from './guarded-fetch.ts'
 
@@ -28,15 +27,10 @@ export interface RemoteDocumentsOptions<T> {
   readonly times: DocumentTimes
   /** What is used of a document. @throws FetchFailure `refused` */
   readonly cut: (body: Record<string, unknown>, url: string) => Record<string, unknown>
+  /** Asked around each fetch, whatever is known of it. @throws FetchFailure `refused` */
+  readonly check?: (url: string) => Promise<void>
   /** What a document comes to. @throws FetchFailure `refused` */
   readonly read: (body: KeptDocument['body'], url: string, fetchedAt: number) => T | Promise<T>
-}
-
-interface Entry<T> {
-  readonly document: KeptDocument
-  readonly value: T
-  /** Somebody relies on it, so the store has it too. */
-  readonly isKept: boolean
 }
 
 /** Seconds after a failure, and between attempts to get something newer. */
@@ -44,7 +38,6 @@ const PAUSE = 15
 const RENEWAL_PAUSE = 30
 /** Seconds in which one instance fetches for all. */
 const LEASE = 10
-const MIB = 1024 * 1024
 
 /**
  * Documents of strangers by their URLs: fetched once for any number of requests, used as long as their headers say, within
@@ -53,33 +46,20 @@ const MIB = 1024 * 1024
  */
 export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
   const { kind, fetchJson, store, leases, clock, emit, times } = options
-  const kept = createBoundedCache<Entry<T>>({ maxEntries: 10_000, maxWeight: 32 * MIB })
-  const others = createBoundedCache<Entry<T>>({ maxEntries: 1000, maxWeight: 8 * MIB })
-  const failures = createBoundedCache<{ failure: FetchFailure; until: number }>({
-    maxEntries: 10_000,
-    maxWeight: Infinity,
-  })
+  const memory = createDocumentMemory<T>(clock)
   const loading = new Map<string, Promise<T>>()
 
-  const known = (url: string) => kept.get(url) ?? others.get(url)
   const keyOf = (url: string) => sha256(`${kind} ${url}`)
   const isFresh = ({ fetchedAt, freshUntil }: KeptDocument, now: number) =>
     now < freshUntil && now >= fetchedAt - LEASE
   const isUsable = ({ fetchedAt }: KeptDocument, now: number) => now < fetchedAt + times.whileAway
 
-  function remember(url: string, entry: Entry<T>): T {
-    const [cache, other] = entry.isKept ? [kept, others] : [others, kept]
-    other.delete(url)
-    cache.set(url, entry, jsonSize(entry.document.body))
-    return entry.value
-  }
-
   const save = (url: string, document: KeptDocument) =>
     store.save(keyOf(url), document, Math.max(document.freshUntil, document.fetchedAt + times.whileAway))
 
   /** What is known here or to the store, whichever is newer. */
-  async function newest(url: string): Promise<Entry<T> | undefined> {
-    const here = known(url)
+  async function newest(url: string): Promise<KnownDocument<T> | undefined> {
+    const here = memory.get(url)
     const stored = await store.read(keyOf(url)).catch((error: unknown) => {
       // What was known before the store went away still is.
       if (here === undefined) throw error
@@ -89,7 +69,7 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
     try {
       const value = await options.read(stored.body, url, stored.fetchedAt)
       const entry = { document: stored, value, isKept: true }
-      remember(url, entry)
+      memory.remember(url, entry)
       return entry
     } catch (error) {
       // What was good before is not by the settings of today; what is there by now may be.
@@ -105,23 +85,18 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
     const value = await options.read(cut, url, fetchedAt)
     const fresh = Math.min(times.longest, Math.max(times.shortest, freshFor ?? times.unsaid))
     const document = { body: cut, fetchedAt, freshUntil: fetchedAt + fresh }
-    failures.delete(url)
+    memory.forgetFailure(url)
     // Only another instance misses it, and fetches for itself.
     if (isKept) await save(url, document).catch(() => undefined)
     emit('client.document_fetched', { url, kind })
-    return remember(url, { document, value, isKept })
-  }
-
-  /** A failure of a moment ago, which stands for the next attempt. */
-  function recentFailure(url: string): FetchFailure | undefined {
-    const past = failures.get(url)
-    return past !== undefined && clock() < past.until ? past.failure : undefined
+    memory.remember(url, { document, value, isKept })
+    return value
   }
 
   /** @param after only a document that was fetched after this is new enough */
   async function load(url: string, after: number, source: string | undefined): Promise<T> {
-    const failure = recentFailure(url)
-    const entry = failure === undefined ? await newest(url) : known(url)
+    const failure = memory.recentFailure(url)
+    const entry = failure === undefined ? await newest(url) : memory.get(url)
     const now = clock()
     if (entry !== undefined && isFresh(entry.document, now) && entry.document.fetchedAt > after)
       return entry.value
@@ -144,10 +119,9 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
       }
       const { kind: why, message: reason, retryAfter = PAUSE } = error
       // What one source may not is nothing that another one has to wait for.
-      if (why !== 'busy') failures.set(url, { failure: error, until: now + retryAfter })
+      if (why !== 'busy') memory.rememberFailure(url, error, retryAfter)
       if (why === 'refused') {
-        kept.delete(url)
-        others.delete(url)
+        memory.drop(url)
         emit('client.document_refused', { url, kind, reason })
         throw error
       }
@@ -172,9 +146,38 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
         throw error
       })
     }
-    const promise = load(url, after, source).finally(() => loading.delete(url))
+    const promise = loadChecked(url, after, source).finally(() => {
+      if (loading.get(url) === promise) loading.delete(url)
+    })
     loading.set(url, promise)
     return promise
+  }
+
+  /** Once more when it is remembered: a check that changed meanwhile was told of before that, and forgotten. */
+  async function loadChecked(url: string, after: number, source: string | undefined): Promise<T> {
+    await check(url)
+    const value = await load(url, after, source)
+    await check(url)
+    return value
+  }
+
+  async function check(url: string): Promise<void> {
+    if (memory.recentFailure(url) !== undefined) return
+    try {
+      await options.check?.(url)
+    } catch (error) {
+      // While the store is away nobody can have changed it.
+      if (!(error instanceof FetchFailure)) return
+      forget(url)
+      memory.rememberFailure(url, error, PAUSE)
+      throw error
+    }
+  }
+
+  function forget(url: string): void {
+    memory.drop(url)
+    memory.forgetFailure(url)
+    loading.delete(url)
   }
 
   return {
@@ -183,7 +186,7 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
      * @throws FetchFailure where there is none, and StoreUnavailable
      */
     async get(url: string, source?: string): Promise<T> {
-      const entry = known(url)
+      const entry = memory.get(url)
       return entry !== undefined && isFresh(entry.document, clock()) ? entry.value : loadOnce(url, 0, source)
     },
 
@@ -193,25 +196,28 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
      * @throws as `get`
      */
     async renew(url: string, source?: string): Promise<T | undefined> {
-      const before = known(url)?.document.fetchedAt ?? 0
+      const before = memory.get(url)?.document.fetchedAt ?? 0
       if (clock() - before < RENEWAL_PAUSE) return undefined
       const value = await loadOnce(url, before, source)
-      if ((known(url)?.document.fetchedAt ?? 0) > before) return value
+      if ((memory.get(url)?.document.fetchedAt ?? 0) > before) return value
       throw (
-        recentFailure(url) ??
+        memory.recentFailure(url) ??
         new FetchFailure('unavailable', 'another instance is fetching it', { retryAfter: 1 })
       )
     },
 
+    /** What is known of it here is over. */
+    forget,
+
     /** How many documents are remembered here. */
-    size: () => kept.size + others.size,
+    size: memory.size,
 
     /** Somebody relies on it from now on: every instance shall have it. @throws StoreUnavailable */
     async keep(url: string): Promise<void> {
-      const entry = others.get(url)
-      if (entry === undefined) return
+      const entry = memory.get(url)
+      if (entry === undefined || entry.isKept) return
       await save(url, entry.document)
-      remember(url, { ...entry, isKept: true })
+      memory.remember(url, { ...entry, isKept: true })
     },
   }
 }

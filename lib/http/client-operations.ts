@@ -52,10 +52,13 @@ export interface ClientOperations {
   list(query?: ClientListQuery): Promise<{ clients: ClientSummary[]; cursor: string | undefined }>
   /**
    * Deletes a registered client for good and ends everything that it holds. Configured clients are deleted by the
-   * configuration.
+   * configuration. Of a client by its metadata document there is nothing to delete: what it holds ends, and it may come again.
    */
   delete(clientId: string): Promise<'deleted' | 'unknown' | 'configured'>
-  /** Switches a registered client off: it is `invalid_client` from now on, and everything that it holds ends. */
+  /**
+   * Switches a client off that registered, or that its metadata document tells of: it is `invalid_client` from now on, and
+   * everything that it holds ends.
+   */
   disable(clientId: string): Promise<'disabled' | 'unknown' | 'configured'>
   /** Switches it on again: users' consents are remembered, what it held is not. */
   enable(clientId: string): Promise<'enabled' | 'unknown' | 'configured'>

@@ -14,4 +14,5 @@ export interface DocumentStore {
   /** Keeps a document until the given time; one that was fetched before the one that is there changes nothing. */
   save(url: Sha256, document: KeptDocument, expiresAt: NumericDate): Promise<'saved' | 'older'>
   read(url: Sha256): Promise<KeptDocument | undefined>
+  delete(url: Sha256): Promise<void>
 }

@@ -11,6 +11,9 @@ export function memoryDocuments(clock: Clock, maxEntries: number): DocumentStore
       documents.set(url, document, expiresAt)
       return 'saved'
     },
+    async delete(url) {
+      documents.delete(url)
+    },
     async read(url) {
       return documents.get(url)
     },

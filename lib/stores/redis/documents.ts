@@ -19,6 +19,7 @@ export function redisDocuments(runner: Runner, keys: Keys): DocumentStore {
       )
       return outcome as 'saved' | 'older'
     },
+    delete: (url) => values.delete(keys.document(url)),
     async read(url) {
       const text = await values.read(keys.document(url))
       return text === undefined ? undefined : (JSON.parse(text.slice(text.indexOf(' ') + 1)) as KeptDocument)
