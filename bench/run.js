@@ -22,6 +22,7 @@ const PARTS = {
   flood: async () => (await import('./parts/flood.js')).flood,
   token: async () => (await import('./parts/token.js')).token,
   registrations: async () => (await import('./parts/registrations.js')).registrations,
+  strangers: async () => (await import('./parts/strangers.js')).strangers,
   redis: async () => (await import('./parts/redis.js')).redis,
   algorithms: async () => (await import('./parts/algorithms.js')).algorithms,
   revocation: async () => (await import('./parts/revocation.js')).revocation,

@@ -8,7 +8,7 @@ import { connect } from 'node:net'
 
 /**
  * `next` gives the text of the connection's next request; `onAnswer` judges an answer, where its status is not enough. `rate`
- * is requests a second over all connections, default as many as are answered.
+ * is requests a second over all connections, default as many as are answered; `total` how many there are, default no limit.
  * @typedef {{
  *   url: string,
  *   connections?: number,
@@ -16,7 +16,8 @@ import { connect } from 'node:net'
  *   next: (connection: number) => string,
  *   onAnswer?: (connection: number, status: number, body: string) => boolean,
  *   status?: number,
- *   rate?: number,
+ *   rate?: number | undefined,
+ *   total?: number,
  * }} Load
  * @typedef {{ answers: number, bad: number, seconds: number, p50: number, p99: number }} Loaded milliseconds of `p50`, `p99`
  */
@@ -33,6 +34,7 @@ export async function run({
   onAnswer,
   status: good = 200,
   rate,
+  total = Number.POSITIVE_INFINITY,
 }) {
   const { port, hostname } = new URL(url)
   const sockets = Array.from({ length: connections }, () =>
@@ -42,19 +44,21 @@ export async function run({
 
   /** @type {number[]} */
   const latencies = []
-  /** When each connection asked, or 0 where it asks nothing. */
+  /** When each connection asked, or at a fixed rate should have asked; 0 where it asks nothing. */
   const asked = new Float64Array(connections)
   let bad = 0
   let open = 0
+  let sent = 0
   let ends = false
   const begin = performance.now()
   const deadline = begin + seconds * 1000
   const over = withResolvers()
 
-  /** @param {number} i */
-  function ask(i) {
-    asked[i] = performance.now()
+  /** @param {number} i @param {number} [due] */
+  function ask(i, due = performance.now()) {
+    asked[i] = due
     open++
+    sent++
     sockets[i]?.write(next(i), 'latin1')
   }
 
@@ -65,7 +69,7 @@ export async function run({
     asked[i] = 0
     open--
     if (!(onAnswer ? onAnswer(i, status, body) : status === good)) bad++
-    if (now >= deadline) ends = true
+    if (now >= deadline || sent >= total) ends = true
     if (!ends && rate === undefined) ask(i)
     if (ends && open === 0) over.resolve()
   }
@@ -80,7 +84,6 @@ export async function run({
 
   /** Asks on idle connections, however slowly answers come; late requests are made up for. @param {number} perSecond */
   function pace(perSecond) {
-    let sent = 0
     const timer = setInterval(() => {
       const now = performance.now()
       if (now >= deadline) {
@@ -91,10 +94,7 @@ export async function run({
       }
       const due = Math.floor(((now - begin) / 1000) * perSecond)
       for (let i = 0; i < connections && sent < due; i++)
-        if (asked[i] === 0) {
-          sent++
-          ask(i)
-        }
+        if (asked[i] === 0) ask(i, begin + (sent * 1000) / perSecond)
     }, 1)
   }
 

@@ -3,12 +3,14 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { CLIENT, headers, opening, REDIRECT_URI, REFRESH_TOKEN_LIFETIME, SCOPE } from './token-shared.js'
 
+const NO_QUOTAS = /** @type {const} */ ({ perSource: false, perRedirectHost: false, global: false })
+
 /** @param {import('../harness/server.js').Context} context @returns {Promise<import('../harness/server.js').Mounted>} */
-export async function mount({ app, redis, url }) {
+export async function mount({ app, redis, url, options: { unlimited = false } }) {
   const resource = `${url}/api`
   const dist = new URL('../../dist/', import.meta.url)
   /** @type {typeof import('express-aat')} */
-  const { authorizeEndpoint, createAat, requireAat, tokenEndpoint, wellKnown } = await import(
+  const { authorizeEndpoint, createAat, dcrEndpoint, requireAat, tokenEndpoint, wellKnown } = await import(
     new URL('index.js', dist).href
   )
   const { redisStores } = await import(new URL('redis.js', dist).href)
@@ -28,6 +30,7 @@ export async function mount({ app, redis, url }) {
       },
     ],
     refreshTokens: { issuance: 'rotate', lifetime: REFRESH_TOKEN_LIFETIME },
+    ...(unlimited && { registration: { quotas: NO_QUOTAS } }),
     allowInProduction: ['http-issuer'],
   })
   app.use(wellKnown(aat))
@@ -43,6 +46,8 @@ export async function mount({ app, redis, url }) {
     }),
   )
   app.use('/oauth/token', tokenEndpoint(aat))
+  app.set('trust proxy', 'loopback')
+  app.use('/oauth/register', dcrEndpoint(aat, { allow: 'anyone', ...(unlimited && { rateLimit: false }) }))
   app.get('/guarded', requireAat(aat, { scope: SCOPE }), (_req, res) => void res.json({}))
   await aat.ready()
 
