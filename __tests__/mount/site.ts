@@ -6,6 +6,7 @@ import {
   authorizeEndpoint,
   createAat,
   dcrEndpoint,
+  denyListEndpoint,
   getAat,
   introspectionEndpoint,
   memoryStores,
@@ -40,6 +41,7 @@ const usualPaths = {
   revocation: '/oauth/revoke',
   introspection: '/oauth/introspect',
   registration: '/oauth/register',
+  denyList: '/oauth/denylist',
 }
 
 export const REDIRECT_URI = 'https://client.example/cb'
@@ -70,6 +72,7 @@ export async function openSite(setting: Setting) {
         clientSecret: MACHINE.secret,
         grantTypes: ['client_credentials'],
         introspects: [resource],
+        mayDeny: true,
       },
     ],
     ...(setting.paths && {
@@ -95,6 +98,7 @@ export async function openSite(setting: Setting) {
   inner.use(at + paths.token, tokenEndpoint(aat))
   inner.use(at + paths.revocation, revocationEndpoint(aat))
   inner.use(at + paths.introspection, introspectionEndpoint(aat))
+  inner.use(at + paths.denyList, denyListEndpoint(aat))
   inner.use(at + paths.registration, dcrEndpoint(aat, { allow: 'anyone' }))
   for (const scope of ['a', 'b']) {
     inner.get(`${at}/api/${scope}`, requireAat(aat, { scope }), (req, res) => {

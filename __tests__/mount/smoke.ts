@@ -110,6 +110,19 @@ export function describeMount(name: string, setting: Setting): void {
       expect((await site.call('a', body.access_token)).status).toBe(401)
     })
 
+    test('introspection as a JWT, and the deny list', async () => {
+      const { body } = await site.machineToken()
+      const accept = { ...site.me, Accept: 'application/token-introspection+jwt' }
+      const answer = await site.post(site.urlOf('introspection'), { token: body.access_token }, accept)
+      expect(answer.headers.get('content-type')).toBe('application/token-introspection+jwt')
+      expect(answer.text.split('.')).toHaveLength(3)
+      const denied = await site.post(site.urlOf('denyList'), { token: body.access_token }, site.me)
+      expect([denied.status, denied.body.denied.type]).toEqual([200, 'token'])
+      const list = await site.send(`${site.urlOf('denyList')}?limit=1000`, { headers: site.me })
+      expect(list.body.denied).toContainEqual(expect.objectContaining(denied.body.denied))
+      expect((await site.call('a', body.access_token)).status).toBe(401)
+    })
+
     test('a token that is bound to a key, with proofs for the addresses that clients know', async () => {
       const key = await dpopKey(site.clock)
       const form = { grant_type: 'client_credentials', scope: 'a' }

@@ -45,6 +45,27 @@ describe('an opaque access token', () => {
     expect(await statusOf(world, first.access_token, '/other/x')).toBe(401)
   })
 
+  test('TOK-016: is no refresh token and no code, and those are none of it, even with its prefix', async () => {
+    const world = await start()
+    const { body } = await world.signInAndGetTokens()
+    const { code, verifier } = await world.authorize()
+    const exchange = (text: string) =>
+      world.token({
+        ...{ grant_type: 'authorization_code', code: text, code_verifier: verifier },
+        redirect_uri: REDIRECT_URI,
+      })
+    for (const text of [body.access_token, body.access_token.replace('aat_at_', 'aat_rt_')])
+      expect((await world.refresh(text)).body.error).toBe('invalid_grant')
+    for (const text of [body.access_token, body.access_token.replace('aat_at_', 'aat_ac_')])
+      expect((await exchange(text)).body.error).toBe('invalid_grant')
+    // A code has the size of an opaque token, and a valid tag of its own kind.
+    expect(code.length).toBe(body.access_token.length)
+    for (const text of [code, body.refresh_token])
+      expect(await statusOf(world, text.replace(/^aat_.._/, 'aat_at_'))).toBe(401)
+    expect(world.reads()).toBe(0)
+    expect((await exchange(code)).status).toBe(200)
+  })
+
   test('carries what the claims hook adds', async () => {
     const world = await start({
       aat: { claims: () => ({ tenant: 't-1' }) },
