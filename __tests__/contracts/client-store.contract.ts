@@ -57,6 +57,7 @@ export function clientStoreContract(make: StoresFactory): void {
         policyUri: 'https://a/3',
         tosUri: 'https://a/4',
       },
+      localized: { 'client_name#ja': 'アプリ' },
       ...{ contacts: ['c'], softwareId: 'i', softwareVersion: '', softwareStatement: 'a.b.c' },
       ...{
         jwks: { keys: [] },

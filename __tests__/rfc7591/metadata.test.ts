@@ -162,15 +162,37 @@ describe('what is registered', () => {
     expect(text).not.toContain('foo_')
   })
 
-  test('DCR-040: members in other languages are left out', async () => {
-    const { status, text } = await world.register({
-      ...publicClient,
+  test('DCR-040: members in other languages are judged like the plain ones, and told again', async () => {
+    const localized = {
       'client_name#ja': 'アプリ',
+      'client_name#zh-Hant-TW': '應用',
+      'tos_uri#fr': 'https://a.example/fr',
+      'logo_uri#de-CH': 'https://a.example/x.png',
+    }
+    const { status, body } = await world.register({ ...publicClient, client_name: 'App', ...localized })
+    expect([status, body]).toEqual([201, expect.objectContaining({ client_name: 'App', ...localized })])
+    for (const wrong of [
+      { 'tos_uri#fr': 'javascript:alert(1)' },
+      { 'client_uri#fr': 'http://a.example' },
+      { 'client_name#ja': ' ' },
+      { 'client_name#ja': 'a\u202eb' },
+      { 'client_name#ja': 5 },
+      Object.fromEntries(
+        Array.from({ length: 21 }, (_, index) => [`client_name#x${'abcdefghijklmnopqrstu'[index]}`, 'x']),
+      ),
+    ])
+      await expectRefused({ ...publicClient, ...wrong })
+    const junk = {
       'client_name#<script>': 'x',
-      'tos_uri#fr': 'javascript:alert(1)',
-    })
-    expect(status).toBe(201)
-    expect(text).not.toMatch(/#|script/)
+      'client_name#': 'x',
+      'client_name#a b': 'x',
+      'client_name#__proto__': 'x',
+      'redirect_uris#ja': ['https://evil.example'],
+      '#ja': 'x',
+    }
+    const other = await world.register({ ...publicClient, ...junk })
+    expect(other.status).toBe(201)
+    expect(other.text).not.toMatch(/#|script|evil/)
   })
 
   test('RFC 7591 section 2: native clients with loopback and private-use redirects', async () => {

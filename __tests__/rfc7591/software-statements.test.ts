@@ -72,6 +72,7 @@ test('RFC 7591 section 2.3: what the statement says stands above what the client
     const { status, body } = await world.register({
       software_statement: text,
       client_name: 'Google',
+      'client_name#de': 'Google',
       redirect_uris: ['https://evil.example/cb'],
       scope: 'a b c',
       client_uri: 'https://app.example',
@@ -87,6 +88,7 @@ test('RFC 7591 section 2.3: what the statement says stands above what the client
       contacts: ['ops@app.example'],
       client_uri: 'https://app.example',
     })
+    expect(JSON.stringify(body)).not.toContain('Google')
     for (const name of ['iss', 'iat', 'exp', 'sub']) expect(body).not.toHaveProperty(name)
     const evil = await fetch(
       world.authorizeUrl({ client_id: body.client_id, redirect_uri: 'https://evil.example/cb' }),

@@ -6,6 +6,7 @@ import type { Client, ClientAuthenticationMethod } from '../stores/ports.ts'
 import { assertionAlgorithms } from './client-assertion.ts'
 import { authenticationMethods } from './client-credentials.ts'
 import { problemOfClientJwks } from './client-jwks.ts'
+import { readLocalized } from './localized-members.ts'
 import {
   isTextList,
   MAX_NAME,
@@ -60,6 +61,7 @@ export function readClientMetadata(
     ...wishes,
     ...bindings,
     ...(contacts !== undefined && { contacts }),
+    ...readLocalized(metadata),
     ...optionalText('name', metadata.client_name, 'client_name', MAX_NAME),
     ...optionalText('softwareId', metadata.software_id, 'software_id', MAX_NAME),
     ...optionalText('softwareVersion', metadata.software_version, 'software_version', MAX_NAME),
@@ -81,6 +83,7 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     logo_uri: client.logoUri,
     policy_uri: client.policyUri,
     tos_uri: client.tosUri,
+    ...client.localized,
     contacts: client.contacts,
     software_id: client.softwareId,
     software_version: client.softwareVersion,

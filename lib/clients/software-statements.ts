@@ -106,14 +106,14 @@ export function createSoftwareStatements({ issuers, audiences, keys, clock }: So
       const statement = metadata.software_statement
       const claims = Object.entries(await verify(statement)).filter(([name]) => !ownClaims.includes(name))
       const stated = Object.fromEntries(claims)
-      const { jwks, jwks_uri: jwksUri, ...plain } = metadata
-      const keysAreStated = 'jwks' in stated || 'jwks_uri' in stated
-      return {
-        ...plain,
-        ...(!keysAreStated && jwks !== undefined && { jwks }),
-        ...(!keysAreStated && jwksUri !== undefined && { jwks_uri: jwksUri }),
-        ...stated,
-      }
+      const isStated = (name: string) => Object.hasOwn(stated, name)
+      const hasKeys = isStated('jwks') || isStated('jwks_uri')
+      // Nor does the client say in another language, or of its keys in another way, what is stated.
+      const own = Object.entries(metadata).filter(
+        ([name]) =>
+          !isStated(name.split('#', 1)[0] as string) && !(hasKeys && ['jwks', 'jwks_uri'].includes(name)),
+      )
+      return { ...Object.fromEntries(own), ...stated }
     },
   }
 }

@@ -28,6 +28,8 @@ export interface Client {
   readonly logoUri?: string
   readonly policyUri?: string
   readonly tosUri?: string
+  /** Names and pages in other languages, by the member of the registration: `client_name#ja` (RFC 7591 §2.2). */
+  readonly localized?: Readonly<Record<string, string>>
   readonly contacts?: readonly string[]
   readonly softwareId?: string
   readonly softwareVersion?: string

@@ -10,6 +10,7 @@ const letters: Record<keyof Client, string> = {
   logoUri: 'l',
   policyUri: 'p',
   tosUri: 't',
+  localized: 'G',
   contacts: 'c',
   softwareId: 's',
   softwareVersion: 'v',
