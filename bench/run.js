@@ -19,6 +19,7 @@ import { markdown, writePicture } from './harness/report.js'
 const PARTS = {
   guard: async () => (await import('./parts/guard.js')).guard,
   miss: async () => (await import('./parts/miss.js')).miss,
+  bound: async () => (await import('./parts/bound.js')).bound,
   flood: async () => (await import('./parts/flood.js')).flood,
   token: async () => (await import('./parts/token.js')).token,
   registrations: async () => (await import('./parts/registrations.js')).registrations,
