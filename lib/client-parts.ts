@@ -30,7 +30,7 @@ export function createClientParts(
   const { clients, registration, stores, secrets, issuer, clock, monotonic, random } = configuration
   const registrations = createRegistrations(registration, stores, clock, random, emit, () => clientKeys)
   const { documentClients, clientKeys } = createOutbound(configuration, registrations, emit)
-  const ids = createSelfDescribingIds(secrets, issuer, random)
+  const ids = createSelfDescribingIds(secrets, issuer, random, configuration.longestClientId)
   const store = limitClients(stores.clients, stores.places, registrations.policies)
   const registry = createClientRegistry({
     configured: clients,

@@ -10,7 +10,6 @@ import { type RingTimes, violatedInequalities } from './keys/schedule.ts'
 import { checkProduction } from './production-dangers.ts'
 import { type DerivedKeys, deriveKeys } from './protocol/derived-keys.ts'
 import { type Sha256, sha256 } from './protocol/digest.ts'
-import { jsonSize } from './protocol/encoding.ts'
 import { type SigningAlgorithm, signatureLength } from './protocol/jwa.ts'
 import { readOptions } from './protocol/options.ts'
 import { type Random, randomId } from './protocol/random.ts'
@@ -20,9 +19,8 @@ import type { Clock, Every } from './protocol/time.ts'
 import { type RefreshSettings, refreshPolicies, settingsOf } from './refresh-policy.ts'
 import { registrationRulesOf } from './registration-options.ts'
 import { memoryStores } from './stores/memory/memory-stores.ts'
-import { type Client, MAX_CLIENT_ID, type RefreshPolicyOf, type Stores } from './stores/ports.ts'
-import { MAX_ISSUED_TOKEN } from './tokens/access-token.ts'
-import { longestTokenLength } from './tokens/mint.ts'
+import type { Client, RefreshPolicyOf, Stores } from './stores/ports.ts'
+import { readTokenSize } from './token-size.ts'
 import type { CacheLimits } from './tokens/token-cache.ts'
 
 export interface Configuration {
@@ -45,6 +43,8 @@ export interface Configuration {
   readonly codeLifetime: number
   readonly authorizationLifetime: number
   readonly consentLifetime: number
+  /** Characters of ids that clients choose: what access tokens have room for. */
+  readonly longestClientId: number
   readonly alg: SigningAlgorithm
   readonly rsaBits: number
   readonly ringTimes: RingTimes
@@ -122,24 +122,16 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     longestToken: Math.max(...[...resources.all.values()].map((resource) => resource.accessTokenLifetime)),
   }
   violatedInequalities(ringTimes).forEach(report)
-  const registeredId = 'x'.repeat(MAX_CLIENT_ID)
-  const longestClientId = [registeredId, ...clients.map(({ id }) => id)].reduce((a, b) =>
-    jsonSize(b) > jsonSize(a) ? b : a,
-  )
-  for (const { identifier, audience, scopes } of resources.all.values()) {
-    const token = {
+  const longestClientId = readTokenSize(
+    {
       issuer,
-      audience,
-      scope: [...scopes.keys()].join(' '),
-      clientId: longestClientId,
+      resources,
+      clients,
       hasCustomClaims: options.claims !== undefined,
-    }
-    const length = longestTokenLength(token, signatureLength(alg, rsaBits))
-    if (length > MAX_ISSUED_TOKEN)
-      report(
-        `resources[${JSON.stringify(identifier)}]: an access token with all of its scopes could have ${length} characters, over ${MAX_ISSUED_TOKEN}; use fewer or shorter scopes, or a smaller key`,
-      )
-  }
+      signatureBytes: signatureLength(alg, rsaBits),
+    },
+    report,
+  )
 
   const secrets = options.secrets.filter((secret) => secret !== undefined)
   const [newest = randomId(random, 32), ...older] = secrets
@@ -163,6 +155,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
     codeLifetime: options.codeLifetime,
     authorizationLifetime: options.authorizationLifetime,
     consentLifetime: options.consentLifetime,
+    longestClientId,
     alg,
     rsaBits,
     ringTimes,

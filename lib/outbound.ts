@@ -10,7 +10,7 @@ const HOUR = 3600
 
 /** What is fetched from strangers: clients by their metadata documents, where that is configured, and keys of clients. */
 export function createOutbound(
-  { issuer, stores, clock, clientMetadataDocuments, outbound }: Configuration,
+  { issuer, stores, clock, clientMetadataDocuments, outbound, longestClientId }: Configuration,
   registrations: Registrations,
   emit: Emit,
 ) {
@@ -30,6 +30,7 @@ export function createOutbound(
     createDocumentClients({
       ...clientMetadataDocuments,
       issuer,
+      longestId: longestClientId,
       ports,
       registrations,
       store: stores.documents,

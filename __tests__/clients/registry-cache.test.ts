@@ -184,7 +184,7 @@ describe('the registry itself', () => {
       documents: undefined,
       inForce: (client) => client,
       emit: () => true,
-      ids: createSelfDescribingIds([deriveKeys('x'.repeat(32))], 'https://issuer.example', systemRandom),
+      ids: createSelfDescribingIds([deriveKeys('x'.repeat(32))], 'https://issuer.example', systemRandom, 768),
       tell: async () => undefined,
       clock: manualClock(),
       monotonic: manualClock(0),

@@ -8,8 +8,8 @@ import type { Client } from '../../lib/stores/ports.ts'
 
 const ISSUER = 'https://as.example'
 const [OLD, NEW] = [deriveKeys('o'.repeat(32)), deriveKeys('n'.repeat(32))]
-const idsOf = (keys: Parameters<typeof createSelfDescribingIds>[0], issuer = ISSUER) =>
-  createSelfDescribingIds(keys, issuer, systemRandom)
+const idsOf = (keys: Parameters<typeof createSelfDescribingIds>[0], issuer = ISSUER, longest = 768) =>
+  createSelfDescribingIds(keys, issuer, systemRandom, longest)
 const ids = idsOf([NEW, OLD])
 const T = 1_800_000_000
 const YEAR = 365 * 86_400
@@ -50,6 +50,13 @@ describe('an id that describes its client', () => {
       },
       endsAt: T + 2 * YEAR,
     })
+  })
+
+  test('is as long as access tokens have room for, and not longer', () => {
+    const { length } = issued().id
+    expect(idsOf([NEW], ISSUER, length).issue(DRAFT, T, undefined)?.id).toHaveLength(length)
+    expect(idsOf([NEW], ISSUER, length - 1).issue(DRAFT, T, undefined)).toBeUndefined()
+    expect(idsOf([NEW], ISSUER, length - 1).read(issued().id)?.client.name).toBe(DRAFT.name)
   })
 
   test('is short for a usual client, and has neither secret nor token in it', () => {

@@ -37,6 +37,8 @@ export type TrustDocument = (
 
 export interface DocumentClientsOptions extends DocumentTrust {
   readonly issuer: string
+  /** Characters: what access tokens have room for. */
+  readonly longestId: number
   readonly ports: readonly number[]
   readonly registrations: Registrations
   readonly documents: (
@@ -49,6 +51,7 @@ export interface DocumentClientsOptions extends DocumentTrust {
 /** Clients whose id is the URL of their metadata (draft-ietf-oauth-client-id-metadata-document). */
 export function createDocumentClients({
   issuer,
+  longestId,
   ports,
   registrations,
   hosts,
@@ -83,7 +86,7 @@ export function createDocumentClients({
 
   /** Is this id the URL of a document that may be fetched? Nothing else ever leads to a connection. */
   function isDocumentId(id: string): boolean {
-    const url = id.length <= MAX_DOCUMENT_URL ? readOutboundUrl(id, ports) : undefined
+    const url = id.length <= Math.min(MAX_DOCUMENT_URL, longestId) ? readOutboundUrl(id, ports) : undefined
     return (
       url !== undefined &&
       !('problem' in url) &&

@@ -35,6 +35,8 @@ export function createSelfDescribingIds(
   keys: readonly [DerivedKeys, ...DerivedKeys[]],
   issuer: string,
   random: Random,
+  /** Characters; a description that would be longer makes no id. */
+  longest: number,
 ) {
   const [newest] = keys
   const tagOf = (key: DerivedKeys, body: Uint8Array) =>
@@ -59,7 +61,7 @@ export function createSelfDescribingIds(
       const id = writeDescription(random, Math.floor(createdAt), description.join('\n'), (body) =>
         tagOf(newest, body),
       )
-      if (id === undefined) return undefined
+      if (id.length > longest) return undefined
       const secret = usesSecret(draft as Client) ? secretOf(newest, id) : undefined
       return { id, secret, registrationToken: tokenOf(newest, id) }
     },

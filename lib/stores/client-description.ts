@@ -42,18 +42,16 @@ export function readDescription(id: string): ClientDescription | undefined {
   }
 }
 
-/** @returns `undefined` where it would be too long */
 export function writeDescription(
   salt: (size: number) => Buffer,
   issuedAt: number,
   text: string,
   tagOf: (body: Buffer) => Buffer,
-): string | undefined {
+): string {
   const head = Buffer.alloc(HEAD)
   head[0] = VERSION
   salt(SALT_BYTES).copy(head, 1)
   head.writeUInt32BE(issuedAt, 1 + SALT_BYTES)
   const body = Buffer.concat([head, Buffer.from(text)])
-  const id = REGISTERED_ID_PREFIX + Buffer.concat([body, tagOf(body)]).toString('base64url')
-  return id.length > MAX_CLIENT_ID ? undefined : id
+  return REGISTERED_ID_PREFIX + Buffer.concat([body, tagOf(body)]).toString('base64url')
 }
