@@ -28,27 +28,29 @@ const absent = new Set(['ENODATA', 'ENOTFOUND'])
  * network, and `dns.lookup` would let a slow name server of a stranger's hold up the four threads that everybody shares.
  */
 export const systemNetwork: Network = {
-  async resolve(name, signal) {
-    const resolver = new Resolver({ timeout: 1500, tries: 2 })
-    const cancel = () => resolver.cancel()
-    signal.addEventListener('abort', cancel)
-    try {
-      const families = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
-      const addresses = families.flatMap((family) => (family.status === 'fulfilled' ? family.value : []))
-      const failure = families.find(
-        (family) =>
-          family.status === 'rejected' && !absent.has((family.reason as { code?: string }).code ?? ''),
-      )
-      if (addresses.length === 0 && failure?.status === 'rejected') throw failure.reason
-      return addresses
-    } finally {
-      signal.removeEventListener('abort', cancel)
-    }
-  },
-
+  resolve: (name, signal) => resolveName(name, signal),
   connect: (target, signal) => connectTls(target, signal),
-
   after: (seconds) => AbortSignal.timeout(seconds * 1000),
+}
+
+/** @param servers in place of the machine's own, with port */
+export async function resolveName(name: string, signal: AbortSignal, servers?: string[]): Promise<string[]> {
+  const resolver = new Resolver({ timeout: 1500, tries: 2 })
+  if (servers !== undefined) resolver.setServers(servers)
+  const cancel = () => resolver.cancel()
+  signal.addEventListener('abort', cancel)
+  try {
+    const families = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
+    const addresses = families.flatMap((family) => (family.status === 'fulfilled' ? family.value : []))
+    const failure = families.find(
+      (family) =>
+        family.status === 'rejected' && !absent.has((family.reason as { code?: string }).code ?? ''),
+    )
+    if (addresses.length === 0 && failure?.status === 'rejected') throw failure.reason
+    return addresses
+  } finally {
+    signal.removeEventListener('abort', cancel)
+  }
 }
 
 /** @param ca in place of the well-known authorities, PEM */
