@@ -15,6 +15,7 @@ import {
   verified,
   whole,
 } from './protocol/options.ts'
+import { readOutboundUrl } from './protocol/outbound-url.ts'
 import { judgeRedirectUri, type RedirectUriRules } from './protocol/redirect-uri.ts'
 import type { ResourceCatalogue } from './protocol/resource.ts'
 import {
@@ -31,10 +32,12 @@ export interface ClientOptions {
   clientId: string
   /** One secret, or several while they rotate, newest first; at least 16 characters each. */
   clientSecret?: string | string[] | undefined
-  /** Default `client_secret_basic` with a secret, `private_key_jwt` with `jwks`, else `none`. */
+  /** Default `client_secret_basic` with a secret, `private_key_jwt` with `jwks` or `jwksUri`, else `none`. */
   tokenEndpointAuthMethod?: ClientAuthenticationMethod | undefined
   /** Public keys, for `private_key_jwt`. */
   jwks?: { keys: Record<string, unknown>[] }
+  /** Where it publishes its keys, in place of `jwks`: https to a public host, fetched like those of strangers. */
+  jwksUri?: string | undefined
   /** The one algorithm of its assertions. */
   tokenEndpointAuthSigningAlg?: string | undefined
   name?: string | undefined
@@ -78,6 +81,7 @@ export const clientOptions = object({
   clientSecret: optional(either(Array.isArray, listOf(secretOf(16), { min: 1, max: 5 }), secretOf(16))),
   tokenEndpointAuthMethod: optional(oneOf(...authenticationMethods)),
   jwks: optional(verified<NonNullable<Client['jwks']>>(problemOfClientJwks)),
+  jwksUri: optional(text()),
   tokenEndpointAuthSigningAlg: optional(oneOf(...assertionAlgorithms)),
   name: optional(text({ max: 200 })),
   redirectUris: optional(listOf(text(), { max: 50 }), []),
@@ -100,6 +104,7 @@ export const clientOptions = object({
 /** What the rest of the configuration says about its clients. */
 interface ClientRules extends RedirectUriRules {
   readonly refreshTokens: { readonly dangerouslyKeepForPublicClients: boolean }
+  readonly outbound: { readonly ports: readonly number[] }
 }
 
 /** The client record that the options of one come to; reports what does not fit together. */
@@ -112,9 +117,10 @@ export function clientOf(
   report: (problem: string) => void,
 ): Client {
   const secrets = [given.clientSecret ?? []].flat().map((secret) => ({ hash: sha256(secret) }))
+  const hasKeys = given.jwks !== undefined || given.jwksUri !== undefined
   const method =
     given.tokenEndpointAuthMethod ??
-    (secrets.length > 0 ? 'client_secret_basic' : given.jwks !== undefined ? 'private_key_jwt' : 'none')
+    (secrets.length > 0 ? 'client_secret_basic' : hasKeys ? 'private_key_jwt' : 'none')
   const grantTypes =
     given.grantTypes ??
     (given.redirectUris.length > 0 ? ['authorization_code', 'refresh_token'] : ['client_credentials'])
@@ -124,8 +130,14 @@ export function clientOf(
     report(`${where}.clientSecret is missing for ${method}`)
   if (!method.startsWith('client_secret') && secrets.length > 0)
     report(`${where}.clientSecret is not used by ${method}`)
-  if (method === 'private_key_jwt' && given.jwks === undefined)
-    report(`${where}.jwks is missing for private_key_jwt`)
+  if (method === 'private_key_jwt' && !hasKeys)
+    report(`${where}.jwks or jwksUri is missing for private_key_jwt`)
+  if (given.jwks !== undefined && given.jwksUri !== undefined)
+    report(`${where} must not have both jwks and jwksUri`)
+  if (given.jwksUri !== undefined) {
+    const read = readOutboundUrl(given.jwksUri, options.outbound.ports)
+    if ('problem' in read) report(`${where}.jwksUri ${read.problem}`)
+  }
   if (method === 'none' && grantTypes.includes('client_credentials'))
     report(
       `${where}: add redirectUris for users to come back to, or clientSecret or jwks for client_credentials`,
@@ -176,6 +188,7 @@ export function clientOf(
     ...(given.dpopBoundAccessTokens && { dpopBoundAccessTokens: true }),
     ...(given.name !== undefined && { name: given.name }),
     ...(given.jwks !== undefined && { jwks: given.jwks }),
+    ...(given.jwksUri !== undefined && { jwksUri: given.jwksUri }),
     ...(given.tokenEndpointAuthSigningAlg !== undefined && {
       assertionAlg: given.tokenEndpointAuthSigningAlg,
     }),

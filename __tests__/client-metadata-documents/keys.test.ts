@@ -47,13 +47,18 @@ beforeEach(async () => {
 })
 afterEach(() => site.close())
 
-function assertion(clientId: string, kid: string, header: Record<string, unknown> = {}): Promise<string> {
-  const now = site.world.clock()
+function assertion(
+  clientId: string,
+  kid: string,
+  header: Record<string, unknown> = {},
+  world = site.world,
+): Promise<string> {
+  const now = world.clock()
   return new SignJWT({ jti: `jti-${serial++}` })
     .setProtectedHeader({ alg: 'ES256', kid, ...header })
     .setIssuer(clientId)
     .setSubject(clientId)
-    .setAudience(site.world.issuer)
+    .setAudience(world.issuer)
     .setIssuedAt(now)
     .setExpirationTime(now + 60)
     .sign(pair(kid).privateKey)
@@ -232,6 +237,32 @@ describe('jwks_uri of a registered client', () => {
     expect((await site.world.token({ grant_type: 'client_credentials', scope: 'a' })).status).toBe(200)
     site.host.pass(5)
     expect((await slow).status).toBe(503)
+  })
+
+  test('of a configured client', async () => {
+    const { host } = site
+    const client = { clientId: 'configured', grantTypes: ['client_credentials' as const], jwksUri: KEYS_URL }
+    const other = await startSite({ host, aat: { clients: [client] } })
+    host.answerJson(jwks('one'))
+    const token = await other.world.token({
+      grant_type: 'client_credentials',
+      scope: 'a',
+      client_id: 'configured',
+      client_assertion_type: TYPE,
+      client_assertion: await assertion('configured', 'one', {}, other.world),
+    })
+    expect(token.status).toBe(200)
+    await other.close()
+    for (const [over, problem] of [
+      [{ jwksUri: 'https://127.0.0.1/keys' }, /clients\[0\]\.jwksUri must have a host name/],
+      [{ jwksUri: 'http://keys.example/keys' }, /clients\[0\]\.jwksUri must be an https URL/],
+      [{ jwks: jwks('one') }, /clients\[0\] must not have both/],
+      [
+        { jwksUri: undefined, tokenEndpointAuthMethod: 'private_key_jwt' as const },
+        /jwks or jwksUri is missing/,
+      ],
+    ] as const)
+      await expect(startSite({ host, aat: { clients: [{ ...client, ...over }] } })).rejects.toThrow(problem)
   })
 
   test('both jwks and jwks_uri, or neither, is refused at registration', async () => {
