@@ -1,6 +1,7 @@
 import type { TrustDocument } from './clients/document-clients.ts'
 import { type Network, systemNetwork } from './clients/network.ts'
 import { problemOfRedirectHost } from './clients/redirect-hosts.ts'
+import { DEFAULT_POLICY } from './clients/registration-policy.ts'
 import {
   type Check,
   callback,
@@ -40,7 +41,7 @@ const DAY = 86_400
 
 const documentShape = object({
   hosts: optional(listOf(verified<string>(problemOfHost), { min: 1, max: 1000 })),
-  policy: optional(text({ max: 32 }), 'default'),
+  policy: optional(text({ max: 32 }), DEFAULT_POLICY),
   trust: optional(callback<TrustDocument>()),
 })
 export type CheckedDocuments = ReturnType<typeof documentShape>
@@ -53,7 +54,7 @@ export const clientMetadataDocumentsOption: Check<CheckedDocuments | undefined> 
     report,
   )
   if (typeof read !== 'boolean') return read
-  return read ? { hosts: undefined, policy: 'default', trust: undefined } : undefined
+  return read ? { hosts: undefined, policy: DEFAULT_POLICY, trust: undefined } : undefined
 }
 
 export const outboundShape = optional(

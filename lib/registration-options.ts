@@ -1,5 +1,9 @@
 import { problemOfRedirectHost } from './clients/redirect-hosts.ts'
-import type { RefreshIssuance, RegistrationPolicy } from './clients/registration-policy.ts'
+import {
+  DEFAULT_POLICY,
+  type RefreshIssuance,
+  type RegistrationPolicy,
+} from './clients/registration-policy.ts'
 import type { RegistrationRules } from './clients/registrations.ts'
 import {
   type Check,
@@ -81,7 +85,6 @@ export interface RegistrationOptions {
   softwareStatements?: StatementIssuerOptions[] | undefined
 }
 
-export const DEFAULT_POLICY = 'default'
 const LONGEST = 2 ** 31
 const seconds = (max = LONGEST) => optional(whole('seconds', 1, max))
 

@@ -5,6 +5,7 @@ import { type Random, randomId } from '../protocol/random.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { InitialAccessTokenState, InitialAccessTokenStore } from '../stores/ports.ts'
 import { sealedTokenFormat } from '../tokens/sealed-token.ts'
+import { DEFAULT_POLICY } from './registration-policy.ts'
 import type { Registrations } from './registrations.ts'
 
 export interface NewInitialAccessToken {
@@ -51,7 +52,7 @@ export function createInitialAccessTokens({
         'initialAccessTokens.create',
         options,
         {
-          policy: optional(text({ max: 32 }), 'default'),
+          policy: optional(text({ max: 32 }), DEFAULT_POLICY),
           uses: optional(whole('uses', 1, 10_000), 1),
           lifetime: optional(whole('seconds', 1, 31_536_000), 86_400),
           label: optional(text({ max: 200 })),

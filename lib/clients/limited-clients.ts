@@ -2,7 +2,7 @@ import { type Sha256, sha256 } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { Client, ClientStore, PlaceStore } from '../stores/ports.ts'
-import type { RegistrationPolicy } from './registration-policy.ts'
+import { DEFAULT_POLICY, type RegistrationPolicy } from './registration-policy.ts'
 
 /** Seconds after which somebody may ask again. */
 const RETRY = 3600
@@ -24,7 +24,7 @@ export function limitClients(
     readonly limit: number
   }
 
-  function placeOf({ id, policy = 'default' }: Client): Place | undefined {
+  function placeOf({ id, policy = DEFAULT_POLICY }: Client): Place | undefined {
     const limit = policies.get(policy)?.maxClients
     return limit === undefined ? undefined : { of: sha256(`clients of ${policy}`), holder: sha256(id), limit }
   }

@@ -2,6 +2,9 @@ import type { NumericDate } from '../protocol/time.ts'
 import type { Client, RefreshPolicy } from '../stores/ports.ts'
 import { isAllowedRedirect } from './redirect-hosts.ts'
 
+/** The policy for all that names no other. */
+export const DEFAULT_POLICY = 'default'
+
 export type RefreshIssuance = RefreshPolicy['issuance']
 
 /** What the server lets the clients of one kind of registration have. */

@@ -6,7 +6,7 @@ import type { ClientKeys } from './client-keys.ts'
 import { type ClientDraft, readClientMetadata } from './client-metadata.ts'
 import { createInitialAccessTokens, type InitialAccessTokens } from './initial-access-tokens.ts'
 import { refusal } from './metadata-members.ts'
-import { clientInForce, type RegistrationPolicy } from './registration-policy.ts'
+import { clientInForce, DEFAULT_POLICY, type RegistrationPolicy } from './registration-policy.ts'
 import {
   type CountRegistration,
   createRegistrationQuotas,
@@ -43,8 +43,6 @@ export interface Registrations {
   inForce(client: Client): Client | undefined
 }
 
-const DEFAULT = 'default'
-
 /** Who may register, and what registered clients may have by the policies of today. */
 export function createRegistrations(
   { policies, quotas, statementIssuers, statementAudiences }: RegistrationRules,
@@ -69,7 +67,7 @@ export function createRegistrations(
     count: createRegistrationQuotas(quotas, stores.counters, clock),
     initialAccessTokens: createInitialAccessTokens({ store, policies, clock, random, emit }),
 
-    policy(name = DEFAULT) {
+    policy(name = DEFAULT_POLICY) {
       const policy = policies.get(name)
       if (policy === undefined) throw new TypeError(`there is no registration policy ${JSON.stringify(name)}`)
       return policy
@@ -84,7 +82,7 @@ export function createRegistrations(
     },
 
     inForce(client) {
-      const policy = policies.get(client.policy ?? DEFAULT)
+      const policy = policies.get(client.policy ?? DEFAULT_POLICY)
       if (policy === undefined) return undefined
       if (policy.clientLifetime !== undefined && clock() >= client.createdAt + policy.clientLifetime)
         return undefined

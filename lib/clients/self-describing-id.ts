@@ -5,6 +5,7 @@ import type { NumericDate } from '../protocol/time.ts'
 import { DESCRIPTION_TAG_BYTES, readDescription, writeDescription } from '../stores/client-description.ts'
 import { readClient, writeClient } from '../stores/client-text.ts'
 import type { Client } from '../stores/ports.ts'
+import { DEFAULT_POLICY } from './registration-policy.ts'
 
 /**
  * Ids that describe their clients, so that a registration that nobody has used takes no memory. The tag of an id is an HMAC for
@@ -21,7 +22,6 @@ export interface SelfDescribed {
 }
 
 /** A client that names no policy has this one. */
-const DEFAULT_POLICY = 'default'
 /** Seconds. */
 const BELIEVED_FOR = 2 * 365 * 86_400
 /** Seconds over that end for which a mark is kept: clocks differ. */

@@ -1,4 +1,5 @@
 import { type Request, type Response, Router } from 'express'
+import { DEFAULT_POLICY } from '../clients/registration-policy.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { readMetadataBody } from '../http/body.ts'
 import { sendJson, setNoStore } from '../http/headers.ts'
@@ -41,7 +42,7 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
     options,
     {
       allow: doorsOption,
-      policy: optional(text({ max: 32 }), 'default'),
+      policy: optional(text({ max: 32 }), DEFAULT_POLICY),
       rotateRegistrationAccessTokens: optional(flag, false),
       rotateClientSecrets: optional(flag, false),
       clientSecretOverlap: optional(whole('seconds', 0, 31_536_000), 3600),
