@@ -8,7 +8,7 @@ import { dpopNonces } from './tokens/dpop-nonce.ts'
 
 /** Access tokens bound to a key of the client's (RFC 9449). Clients may always use DPoP; this is what they must. */
 export interface DpopOptions {
-  /** Issue no token without a DPoP proof, to any client (default false). */
+  /** Issue no token without a DPoP proof, to any client, and take no other at guards (default false). */
   required?: boolean | undefined
   /**
    * `required`: proofs must have a nonce of this server's (RFC 9449 §8 and §9), which tells its time, so clients' clocks no longer

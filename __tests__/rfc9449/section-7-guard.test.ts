@@ -294,6 +294,27 @@ test("dpop: 'require' takes bound tokens only, and offers nothing else", async (
   }
 })
 
+test('a server that issues bound tokens only takes no other, but where a route says so', async () => {
+  const stores = await makeSharedStores(clock)
+  const before = await start({ stores: stores() })
+  const strict = await start({
+    stores: stores(),
+    issuer: before.issuer,
+    aat: { dpop: { required: true } },
+    after: (app, aat) => {
+      const guard = requireAat(aat, { scope: 'a', dpop: 'accept' })
+      app.get('/api/lax', guard, (req, res) => void res.json(getAat(req).subject))
+    },
+  })
+  const bearer = await tokenOf(before)
+  const refused = await strict.call('/api/a', bearer)
+  expect([refused.status, refused.body.error]).toEqual([401, 'invalid_token'])
+  expect(challengeOf(refused)).toMatch(/^DPoP /)
+  expect((await strict.call('/api/lax', bearer)).status).toBe(200)
+  token = await bound(strict)
+  expect((await present({ at: strict, uri: `${before.base}/api/a` })).status).toBe(200)
+})
+
 test('section 9: nonces at the guard, from the token endpoint or from another instance', async () => {
   const stores = await makeSharedStores(clock)
   const aat = { dpop: { nonces: 'required' as const } }

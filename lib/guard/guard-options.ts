@@ -32,8 +32,8 @@ export interface RequireAatOptions<Claims = unknown> {
    */
   whenRevocationStale?: 'refuse' | 'accept' | undefined
   /**
-   * `accept` (default): tokens that are bound to a key need their DPoP proof, others do not (RFC 9449). `require`: only bound ones
-   * are good here.
+   * `accept`: tokens that are bound to a key need their DPoP proof, others do not (RFC 9449). `require`: only bound ones are good
+   * here. Default `require` where the server issues nothing else (`dpop: { required: true }`), else `accept`.
    */
   dpop?: 'accept' | 'require' | undefined
   /**
@@ -96,7 +96,7 @@ export function readGuardOptions<Claims>(
       ),
       maxAge: optional(whole('seconds', 0, 31_536_000)),
       whenRevocationStale: optional(oneOf('refuse', 'accept'), 'refuse'),
-      dpop: optional(oneOf('accept', 'require'), 'accept'),
+      dpop: optional(oneOf('accept', 'require')),
       readClaims: optional(callback<NonNullable<RequireAatOptions<Claims>['readClaims']>>()),
     },
     (read, report) => {
@@ -126,7 +126,7 @@ export function readGuardOptions<Claims>(
     acrs: [acr ?? []].flat(),
     maxAge,
     whenRevocationStale,
-    dpop,
+    dpop: dpop ?? (sources.every(({ senders }) => senders.required) ? 'require' : 'accept'),
     readClaims,
   }
 }

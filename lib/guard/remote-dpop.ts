@@ -40,6 +40,7 @@ export function remoteDpopRules(
 ): Omit<SenderRules, 'readCertificate'> {
   const [newest, ...older] = (nonceSecrets ?? []).map(deriveKeys)
   return {
+    required: false,
     replays: replays ?? localReplays(clock),
     nonces: newest && dpopNonces([newest, ...older]),
     proofLifetime,

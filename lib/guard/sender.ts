@@ -10,6 +10,8 @@ import type { Verified } from '../tokens/verified.ts'
 
 /** What a source knows of those who present its tokens. */
 export interface SenderRules {
+  /** Nothing but tokens that are bound to a key is issued. */
+  readonly required: boolean
   readonly replays: ReplayStore
   /** Where nonces are demanded. */
   readonly nonces: DpopNonces | undefined
