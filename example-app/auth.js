@@ -43,6 +43,7 @@ export function addAuth(app, { issuer, secret, backendSecret, redis, idp }) {
       },
     ],
     refreshTokens: { boundToIdpSession: idp !== undefined }, // tokens end with the session at the provider
+    clientMetadataDocuments: true, // MCP clients that publish what they are need not register
     localhostAnyPort: true, // MCP clients listen on http://localhost with a port of the moment
     corsOrigins: '*', // clients that live in other people's web pages
   })
