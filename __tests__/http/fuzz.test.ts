@@ -37,6 +37,8 @@ test('HTP-022: 2,000 seeded requests to all endpoints: no 5xx, no fault, every a
     const { pick, chance, next } = seeded(20_260_101)
     const { body: tokens } = await world.signInAndGetTokens({ scope: 'a b' })
     const { code, verifier } = await world.authorize({ scope: 'a' })
+    const { body: managed } = await world.register({ redirect_uris: [REDIRECT_URI] })
+    const managedPath = new URL(managed.registration_client_uri).pathname
     const values = [
       '',
       'x',
@@ -219,6 +221,7 @@ test('HTP-022: 2,000 seeded requests to all endpoints: no 5xx, no fault, every a
       '/oauth/revoke',
       '/oauth/introspect',
       '/oauth/register',
+      managedPath,
       '/oauth/denylist',
       '/.well-known/jwks.json',
       '/.well-known/oauth-authorization-server',
@@ -231,11 +234,16 @@ test('HTP-022: 2,000 seeded requests to all endpoints: no 5xx, no fault, every a
     const one = async () => {
       const target = pick(targets)
       const method =
-        chance(0.7) && !target.startsWith('/.well') && !target.startsWith('/api')
-          ? 'POST'
-          : pick(['GET', 'POST', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH'])
+        target === managedPath
+          ? pick(['GET', 'PUT', 'PUT', 'PUT', 'OPTIONS', 'POST', 'HEAD'])
+          : chance(0.7) && !target.startsWith('/.well') && !target.startsWith('/api')
+            ? 'POST'
+            : pick(['GET', 'POST', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH'])
       const headers: Record<string, string> = {}
       if (chance(0.5)) headers.Authorization = authorization()
+      // Mostly by its own client, or nothing behind the token would be reached.
+      if (target === managedPath && chance(0.8))
+        headers.Authorization = `Bearer ${managed.registration_access_token}`
       if (chance(0.3)) headers.DPoP = proof()
       if (chance(0.2)) headers.Origin = pick(['null', 'https://a.example', ''])
       if (chance(0.2))
@@ -248,16 +256,17 @@ test('HTP-022: 2,000 seeded requests to all endpoints: no 5xx, no fault, every a
         ])
       if (chance(0.1)) headers['If-None-Match'] = pick(['*', '"', 'W/""'])
       if (chance(0.1)) headers['Content-Encoding'] = pick(['gzip', 'identity', 'br'])
-      const isJson = target === '/oauth/register' ? chance(0.9) : chance(0.05)
+      const isJson = target.startsWith('/oauth/register') ? chance(0.9) : chance(0.05)
       if (chance(0.95))
         headers['Content-Type'] = isJson ? 'application/json' : 'application/x-www-form-urlencoded'
       const json = () =>
         chance(0.1)
           ? pick(['{', '', '[]', '"', '{"a":1}x'])
           : JSON.stringify(
-              Object.fromEntries(
-                Array.from({ length: 1 + Math.floor(next() * 6) }, () => [pick(members), anything()]),
-              ),
+              Object.fromEntries([
+                ...Array.from({ length: 1 + Math.floor(next() * 6) }, () => [pick(members), anything()]),
+                ...(target === managedPath && chance(0.9) ? [['client_id', managed.client_id]] : []),
+              ]),
             )
       const query =
         chance(0.6) && !target.startsWith('/.well')

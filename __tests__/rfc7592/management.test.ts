@@ -330,6 +330,23 @@ describe.each(['open', 'trusted'])('over plain fetch, as in RFC 7592: %s', (kind
     ).not.toContain(one.client_id)
   })
 
+  test('whoever changes the redirect URIs does not get what the user allowed before: the user is asked again', async () => {
+    const world = worldOf()
+    const one = await register(world)
+    const first = await world.authorize({ client_id: one.client_id })
+    const ask = (redirect_uri: string) =>
+      first.browser.get(world.authorizeUrl({ client_id: one.client_id, redirect_uri }))
+    expect((await ask(REDIRECT_URI)).headers.get('location')).toContain('code=')
+    const stolen = 'https://thief.example/cb'
+    await manage('PUT', one, {
+      ...METADATA,
+      client_id: one.client_id,
+      redirect_uris: [...METADATA.redirect_uris, stolen],
+    })
+    for (const uri of [stolen, REDIRECT_URI])
+      expect((await ask(uri)).headers.get('location')).toContain('/oauth/authorize/consent?request=')
+  })
+
   test('other methods are 405 with what there is; a preflight tells of them', async () => {
     const one = await register(worldOf())
     for (const method of ['POST', 'PATCH']) {

@@ -178,6 +178,22 @@ describe('MGT-017: deletion against what is under way', () => {
     }
   })
 
+  test('MGT-017: against refreshes at another instance: what they give is worth nothing once it knows', async () => {
+    const [a, b] = await startTwo()
+    for (let round = 0; round < 15; round++) {
+      const one = await register(a)
+      const auth = { client_id: one.client_id, client_secret: one.client_secret }
+      const { body } = await tokensFor(b, one)
+      const refresh = (token: string) =>
+        b.token({ grant_type: 'refresh_token', refresh_token: token, ...auth })
+      const [deleted, refreshed] = await Promise.all([manage('DELETE', one), refresh(body.refresh_token)])
+      expect(deleted.status).toBe(204)
+      const got = refreshed.status === 200 ? refreshed.body : body
+      await until('it knows', async () => (await b.call('/api/a', got.access_token)).status === 401)
+      expect((await refresh(got.refresh_token)).body.error).toBe('invalid_client')
+    }
+  })
+
   test('against an update: whichever comes first, it is gone', async () => {
     const [a, b] = await startTwo()
     for (let round = 0; round < 15; round++) {
@@ -294,4 +310,28 @@ test('an id that was handed out before, at an instance that remembers it, is jud
     const request = { grant_type: 'refresh_token', refresh_token: 'x' }
     return (await b.token(request, basic(one.client_id, one.client_secret))).body.error === 'invalid_grant'
   })
+})
+
+test('the secrets of the server rotate: registration access tokens and secrets of before stay good, and rotate on', async () => {
+  const clock = manualClock()
+  const stores = await makeSharedStores(clock)
+  const [OLD, NEW] = ['the-older-secret-0123456789-0123456789', 'the-newer-secret-0123456789-0123456789']
+  const dcr = { rotateRegistrationAccessTokens: true }
+  const before = await start({ clock, stores: stores(), dcr, aat: { secrets: [OLD] } })
+  const one = await register(before)
+  const during = await start({
+    ...{ clock, stores: stores(), dcr, issuer: before.issuer },
+    aat: { secrets: [NEW, OLD] },
+  })
+  const first = await put(at(during.base, one))
+  expect(first.status).toBe(200)
+  // The old deploy derives another successor: it says that it cannot, and not that the client is wrong.
+  const stale = await manage('GET', one)
+  expect([stale.status, stale.body.error]).toEqual([503, 'temporarily_unavailable'])
+  const after = await start({
+    ...{ clock, stores: stores(), dcr, issuer: before.issuer, ready: false },
+    aat: { secrets: [NEW] },
+  })
+  const held = withToken(at(after.base, one), first.body.registration_access_token)
+  expect((await manage('GET', held)).status).toBe(200)
 })
