@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
+import { createSelfDescribingIds } from '../../lib/clients/self-describing-id.ts'
 import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
 import { sha256, type TokenHash, tokenHash } from '../../lib/protocol/digest.ts'
+import { systemRandom } from '../../lib/protocol/random.ts'
 import type { Client, GrantStore, PendingRequest, RefreshPolicy } from '../../lib/stores/ports.ts'
 import { HOSTILE } from '../architecture/script-calls.ts'
 import { aCode, aHash, anId, aToken, redemptionOf } from '../contracts/contract.ts'
@@ -193,6 +195,20 @@ test('an opaque access token takes at most 500 bytes', async () => {
   const bytes = await send(place, 'MEMORY', 'USAGE', `${place.prefix}{${token.home}}:${token.hash}:a`)
   process.stdout.write(`bytes of an opaque access token: ${bytes}\n`)
   expect(bytes).toBeLessThanOrEqual(500)
+})
+
+test('a family of a client whose id describes it takes at most 400 bytes', async () => {
+  const place = await proxiedStores({ redis: { prefix: 'aat:' } })
+  const ids = createSelfDescribingIds([deriveKeys(WORLD_SECRET)], 'https://as.example', systemRandom)
+  const draft = { name: 'Claude Code (shop)', redirectUris: ['http://localhost:54545/callback'] }
+  const { id: clientId = '' } = ids.issue(draft, now(), undefined) ?? {}
+  const family = await openTypical(place.stores.grants, ROTATE, { clientId })
+  await family.rotate()
+  const { families } = await place.stores.grants.listFamilies({ clientId })
+  expect(families.map(({ grant }) => grant.clientId)).toEqual([clientId])
+  const size = await send(place, 'MEMORY', 'USAGE', `${place.prefix}{${family.grant.id}}:f`)
+  process.stdout.write(`bytes of a family with a client id of ${clientId.length} characters: ${size}\n`)
+  expect(size).toBeLessThanOrEqual(400)
 })
 
 test('a registered client takes at most 700 bytes, a mark of one that was deleted at most 160', async () => {

@@ -1,5 +1,7 @@
 import type { Sha256, TokenHash } from '../../protocol/digest.ts'
+import { decodeBase64url } from '../../protocol/encoding.ts'
 import type { NumericDate } from '../../protocol/time.ts'
+import { REGISTERED_ID_PREFIX } from '../client-description.ts'
 import { withEnd } from '../family-limits.ts'
 import type { EndReason, FamilyView, Grant } from '../ports.ts'
 
@@ -73,7 +75,7 @@ export function readFamilyRecord(grantId: string, record: Buffer): FamilyRecord 
 const SESSION_END = Buffer.from('S')
 
 /**
- * A grant: when it was given, when the user authenticated (u48 each), then client id, subject, scope, resources (u16 length and
+ * A grant: when it was given, when the user authenticated (u48 each), then client id (see `clientIdBytes`), subject, scope, resources (u16 length and
  * UTF-8 each, lists separated by spaces), then, where it came from a session at an identity provider, `S` and the end of that
  * (u48; 0: nobody says), then what few grants have, as JSON, or nothing.
  */
@@ -89,8 +91,8 @@ export function writeGrant({
   const { id: _id, idpSession, ...others } = rest
   const { expiresAt, ...session } = idpSession ?? {}
   const extra = { ...others, ...(idpSession !== undefined && { idpSession: session }) }
-  const texts = [clientId, subject, scope.join(' '), resources.join(' ')].flatMap((text) => {
-    const bytes = Buffer.from(text)
+  const own = [subject, scope.join(' '), resources.join(' ')].map((text) => Buffer.from(text))
+  const texts = [clientIdBytes(clientId), ...own].flatMap((bytes) => {
     const length = Buffer.alloc(2)
     length.writeUInt16BE(bytes.length)
     return [length, bytes]
@@ -104,12 +106,13 @@ export function writeGrant({
 
 export function readGrant(id: string, bytes: Buffer): Grant {
   let at = 12
-  const text = () => {
+  const next = () => {
     const from = at + 2
     at = from + bytes.readUInt16BE(at)
-    return bytes.toString('utf8', from, at)
+    return bytes.subarray(from, at)
   }
-  const [clientId, subject, scope, resources] = [text(), text(), text(), text()]
+  const clientId = readClientId(next())
+  const [subject, scope, resources] = [next().toString(), next().toString(), next().toString()]
   let sessionEnd: NumericDate | undefined
   if (bytes[at] === SESSION_END[0]) {
     sessionEnd = readTime(bytes, at + 1) || undefined
@@ -128,6 +131,20 @@ export function readGrant(id: string, bytes: Buffer): Grant {
     ...extra,
   }
   return withEnd(grant, sessionEnd)
+}
+
+/** No text begins with this byte in UTF-8. */
+const REGISTERED = Buffer.from([0xff])
+
+/** A client's id as records have it: one that registration gave in bytes, since it may be long; any other as it is. */
+export function clientIdBytes(id: string): Buffer {
+  if (!id.startsWith(REGISTERED_ID_PREFIX)) return Buffer.from(id)
+  const bytes = decodeBase64url(id.slice(REGISTERED_ID_PREFIX.length))
+  return bytes === undefined ? Buffer.from(id) : Buffer.concat([REGISTERED, bytes])
+}
+
+function readClientId(bytes: Buffer): string {
+  return bytes[0] === REGISTERED[0] ? REGISTERED_ID_PREFIX + bytes.toString('base64url', 1) : bytes.toString()
 }
 
 /** A hash as the record keeps it: 16 bytes. */

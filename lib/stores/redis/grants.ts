@@ -1,7 +1,14 @@
 import { isWithheld, limitsOf } from '../family-limits.ts'
 import type { CodeOutcome, CodeRecord, EndReason, FamilyView, GrantStore, RefreshOutcome } from '../ports.ts'
 import { familyLists } from './family-lists.ts'
-import { hashBytes, readFamilyRecord, readGrant, toMilliseconds, writeGrant } from './family-record.ts'
+import {
+  clientIdBytes,
+  hashBytes,
+  readFamilyRecord,
+  readGrant,
+  toMilliseconds,
+  writeGrant,
+} from './family-record.ts'
 import { isGrantId, type Keys } from './keys.ts'
 import {
   boundToArgument,
@@ -99,7 +106,7 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
         [
           redemption.codeHash,
           redemption.nonce,
-          redemption.clientId,
+          clientIdBytes(redemption.clientId),
           redirectUri === undefined ? '' : `+${redirectUri}`,
           redemption.challenge,
           scopeArgument(redemption.scope),
@@ -141,7 +148,7 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
         refresh,
         [keys.family(grantId)],
         [
-          request.clientId,
+          clientIdBytes(request.clientId),
           request.generation,
           Buffer.concat([
             hashBytes(request.tokenHash),
