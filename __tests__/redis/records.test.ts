@@ -199,7 +199,7 @@ test('an opaque access token takes at most 500 bytes', async () => {
 
 test('a family of a client whose id describes it takes at most 400 bytes', async () => {
   const place = await proxiedStores({ redis: { prefix: 'aat:' } })
-  const ids = createSelfDescribingIds([deriveKeys(WORLD_SECRET)], 'https://as.example', systemRandom)
+  const ids = createSelfDescribingIds([deriveKeys(WORLD_SECRET)], 'https://as.example', systemRandom, 768)
   const draft = { name: 'Claude Code (shop)', redirectUris: ['http://localhost:54545/callback'] }
   const { id: clientId = '' } = ids.issue(draft, now(), undefined) ?? {}
   const family = await openTypical(place.stores.grants, ROTATE, { clientId })
