@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import type { AatOptions, DcrEndpointOptions } from '../../lib/index.ts'
 import { StoreUnavailable } from '../../lib/protocol/oauth-error.ts'
+import { dpopKey } from '../support/dpop.ts'
 import { recordingStores } from '../support/recording-stores.ts'
 import { makeStores } from '../support/stores.ts'
 import {
@@ -239,6 +240,20 @@ describe('access tokens', () => {
       expectInvalidToken(await register(world, old))
     }))
 
+  test('one that is bound to a key does not: nothing here looks at proofs of it', () =>
+    withWorld('access-token', async (world) => {
+      const key = await dpopKey(world.clock)
+      const { body } = await world.token(
+        { grant_type: 'client_credentials', scope: 'clients:register' },
+        {
+          ...basic(CONFIDENTIAL.id, CONFIDENTIAL.secret),
+          DPoP: key.proof('POST', world.endpoint('token')),
+        },
+      )
+      expect(body.token_type).toBe('DPoP')
+      expectInvalidToken(await register(world, body.access_token))
+    }))
+
   test('opaque ones too, and of one whose uses are limited each registration is one, but none that is refused', () =>
     withWorld(
       'access-token',
@@ -378,4 +393,5 @@ test('a configuration that contradicts itself is told at once', async () => {
     [{ too: 'anyone' }, 'did you mean to?'],
   ] as [unknown, string][])
     await expect(start(allow)).rejects.toThrow(what)
+  await expect(start('access-token', { dpop: { required: true } })).rejects.toThrow('bound to a key')
 })

@@ -307,6 +307,19 @@ test('clientLifetime: a registration is over when its time is, and not before', 
     expect([status, refusal.error]).toEqual([401, 'invalid_client'])
   }))
 
+test('clientSecretLifetime: the answer says when the secret ends, and it does', () =>
+  withWorld({ grantTypes: ['client_credentials'], clientSecretLifetime: 1000 }, async (world) => {
+    const { body } = await world.register({ grant_types: ['client_credentials'] })
+    expect(body.client_secret_expires_at).toBe(world.clock.now + 1000)
+    const ask = () =>
+      world.token({ grant_type: 'client_credentials', scope: 'a' }, basic(body.client_id, body.client_secret))
+    world.clock.advance(999)
+    expect((await ask()).status).toBe(200)
+    world.clock.advance(1)
+    const { status, body: refusal } = await ask()
+    expect([status, refusal.error]).toEqual([401, 'invalid_client'])
+  }))
+
 test('registration.policies: what is wrong with one is said at once', () => {
   const problems = (registration: unknown) => {
     try {

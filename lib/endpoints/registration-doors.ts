@@ -94,6 +94,10 @@ export function doorsOf(
   for (const each of list)
     if (each !== forToken && (each.scope !== undefined || each.resource !== undefined))
       report("allow: scope and resource are for the door to 'access-token'")
+  if (forToken !== undefined && parts.dpop.required)
+    report(
+      "allow: with dpop.required every access token is bound to a key, and the door to 'access-token' takes none that is",
+    )
   const openPolicy = open && parts.registrations.policies.get(open.policy ?? defaultPolicy)
   if (needed !== undefined && openPolicy?.scopes.includes(needed.scope))
     report(
