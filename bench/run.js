@@ -9,6 +9,7 @@
 import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { table } from './harness/numbers.js'
 import { ensurePackages, versions } from './harness/packages.js'
 import { pinSelf, placement } from './harness/placement.js'
 import { markdown, writePicture } from './harness/report.js'
@@ -68,6 +69,8 @@ console.log(texts[0])
 
 /** @type {import('./harness/report.js').Chart[]} */
 const charts = []
+/** @type {[string, string][]} */
+const short = []
 const begin = performance.now()
 for (const name of names) {
   const measure = await /** @type {() => Promise<Measure>} */ (PARTS[name])()
@@ -76,7 +79,11 @@ for (const name of names) {
   console.log(`\n${text}`)
   texts.push(text)
   charts.push(...(part.bars ?? []))
+  short.push(...part.short)
 }
+const inShort = `## In short\n\n${table(['metric', 'measured'], short)}`
+console.log(`\n${inShort}`)
+texts.splice(1, 0, inShort)
 writeFileSync(new URL('results.md', import.meta.url), `${texts.join('\n\n')}\n`)
 if (names.length === Object.keys(PARTS).length)
   writePicture(new URL('results.svg', import.meta.url), charts, setting)

@@ -1,7 +1,7 @@
 /** Side by side: all servers run at the same time and take turns under load, so that a noisy machine is noisy for all. */
 
 import { run } from './load.js'
-import { median } from './numbers.js'
+import { median, ratio } from './numbers.js'
 import { start } from './processes.js'
 
 /**
@@ -48,6 +48,17 @@ export class Measurements {
     const others = this.starts(...other)
     return median(this.starts(...one).map((own, i) => own[what] / (others[i]?.[what] ?? Number.NaN)))
   }
+}
+
+/**
+ * How many times as fast one is as others, in answers a second and, where something else than the server may have been busy, by
+ * the CPU that an answer takes.
+ * @param {Measurements} measured @param {[string, string]} one @param {[string, string][]} others
+ */
+export function advantage(measured, one, others) {
+  const bySecond = others.map((other) => ratio(measured.ratio(one, other, 'perSecond')))
+  const byCpu = others.map((other) => ratio(measured.ratio(other, one, 'cpu')))
+  return `${bySecond.join(' / ')} (by CPU ${byCpu.join(' / ')})`
 }
 
 /** @param {Contestant[]} contestants @param {Effort} effort */

@@ -8,7 +8,8 @@ import { table } from './numbers.js'
  * @typedef {{ heads: string[], rows: string[][], title?: string }} Table
  * @typedef {{ label: string, value: number, ours?: boolean }} Bar
  * @typedef {{ title: string, bars: Bar[] }} Chart
- * @typedef {{ title: string, note?: string, tables: Table[], bars?: Chart[] }} Part
+ * `short`: what is worth telling in one line each, with its figure.
+ * @typedef {{ title: string, note?: string, tables: Table[], bars?: Chart[], short: [string, string][] }} Part
  */
 
 /** @param {Part} part */

@@ -69,6 +69,16 @@ export async function flood(effort) {
   return {
     title: 'A flood of forged tokens',
     note: 'The guard of another process than the issuer’s; ES256.',
+    short: [
+      [
+        'a forged token, CPU to an honest one that is seen for the first time, stock / fixed',
+        KINDS.map((kind) => to('forged signature', 'honest, first seen', kind)).join(' / '),
+      ],
+      [
+        'p99 of the honest beside a flood, to the same number of honest requests, stock / fixed',
+        KINDS.map((kind) => to('attacked', 'beside', kind)).join(' / '),
+      ],
+    ],
     tables: [
       {
         heads: [

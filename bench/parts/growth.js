@@ -56,10 +56,16 @@ export async function growth({ quick, rounds, seconds, warmUp }) {
   }
   await server.stop()
 
-  const [first] = rows
+  const [first, last] = [rows[0], rows.at(-1)]
   return {
     title: 'Refreshes while families grow in number',
     note: 'On `createServer(app)`. All but the families under load are copies of a real one.',
+    short: [
+      [
+        `CPU of a refresh with ${whole(last?.size ?? 0)} families in Redis to ${whole(first?.size ?? 0)}: of the server / of Redis`,
+        `${ratio((last?.cpu ?? 0) / (first?.cpu ?? 0))} / ${ratio((last?.redis ?? 0) / (first?.redis ?? 0))}`,
+      ],
+    ],
     tables: [
       {
         heads: [

@@ -65,11 +65,15 @@ export async function guard(effort) {
   const measured = await compare(contestants, effort)
   close()
 
+  const toOpen = (/** @type {string} */ name, /** @type {string} */ tokens) =>
+    measured.ratio([name, tokens], [name, 'open'], 'cpu')
+  const toOurs = (/** @type {string} */ name, /** @type {string} */ kind, tokens = '1') =>
+    measured.ratio([name, tokens], [`express-aat ${kind}`, '1'], 'cpu')
   /** @param {string} name @param {string} tokens @param {string} kind */
   const cells = (name, tokens, kind) => [
     whole(measured.of(`${name} ${kind}`, tokens, 'cpu')),
-    ratio(measured.ratio([`${name} ${kind}`, tokens], [`${name} ${kind}`, 'open'], 'cpu')),
-    ratio(measured.ratio([`${name} ${kind}`, tokens], [`express-aat ${kind}`, '1'], 'cpu')),
+    ratio(toOpen(`${name} ${kind}`, tokens)),
+    ratio(toOurs(`${name} ${kind}`, kind, tokens)),
     whole(measured.of(`${name} ${kind}`, tokens, 'perSecond')),
   ]
   const names = [...OURS, ...PEERS.map(({ name }) => name)]
@@ -100,6 +104,22 @@ export async function guard(effort) {
     title: 'Guard: a token that was seen before',
     note: `One route with scope \`${SCOPE}\`, ES256; medians over starts, ratios within a start.`,
     tables: [{ heads: ['guard', ...heads], rows }],
+    short: [
+      ...['1', '1,000'].map(
+        (tokens) =>
+          /** @type {[string, string]} */ ([
+            `guard, a token that was seen before (${tokens}), CPU to no auth, stock / fixed`,
+            KINDS.map((kind) => ratio(toOpen(`express-aat ${kind}`, tokens))).join(' / '),
+          ]),
+      ),
+      ...KINDS.map(
+        (kind) =>
+          /** @type {[string, string]} */ ([
+            `CPU of ${PEERS.map(({ name }) => name).join(' / ')} to express-aat, ${kind}`,
+            PEERS.map(({ name }) => ratio(toOurs(`${name} ${kind}`, kind))).join(' / '),
+          ]),
+      ),
+    ],
     bars: KINDS.map((kind) => ({
       title: `Guard, CPU µs a request, ${kind === 'stock' ? 'stock Express' : 'createServer(app)'}`,
       bars: [

@@ -49,6 +49,24 @@ export async function miss(effort) {
   return {
     title: 'Guard: tokens seen for the first time, and many of them',
     note: 'The guard of another process than the issuer’s; ES256; ratios within a start.',
+    short: [
+      [
+        'guard, a token seen for the first time, CPU to jose in a plain middleware, stock / fixed',
+        KINDS.map((kind) =>
+          ratio(
+            measured.ratio(
+              [`express-aat ${kind}`, 'first seen'],
+              [`jose, a plain middleware ${kind}`, 'first seen'],
+              'cpu',
+            ),
+          ),
+        ).join(' / '),
+      ],
+      [
+        `guard, ${many.heads[0]}, uniform / Zipf, CPU to no auth`,
+        `${many.rows[1]?.[2]} / ${many.rows[2]?.[2]}`,
+      ],
+    ],
     tables: [
       {
         heads: [

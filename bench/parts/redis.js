@@ -52,8 +52,22 @@ export async function redis({ quick }) {
     clients.push({ name, bytes: await bytesOfClients(server, quick ? CLIENTS / 10 : CLIENTS) })
     await server.stop()
   }
+  const own = measured[0]?.memory.kinds.find(({ kind }) => kind.endsWith(':f`') || kind.endsWith(':f'))
+  const ofFamily = (/** @type {'fresh' | 'rotated'} */ what) => whole(own?.[what] ?? Number.NaN)
   return {
     title: 'Redis: memory, round trips, retries',
+    short: [
+      [
+        'Redis commands of a guarded request / refresh / client-credentials grant',
+        [measured[0]?.guarded, measured[0]?.refresh, measured[0]?.machine]
+          .map((one) => (one ? commands(one) : ''))
+          .join(' / '),
+      ],
+      [
+        'bytes of a live family in its own key, fresh / after ten rotations; of a stored client',
+        `${ofFamily('fresh')} / ${ofFamily('rotated')}; ${whole(clients[1]?.bytes ?? Number.NaN)}`,
+      ],
+    ],
     tables: [
       {
         heads: [

@@ -1,6 +1,6 @@
 /** Open registrations of public clients, beside other libraries. */
 
-import { compare } from '../harness/compare.js'
+import { advantage, compare } from '../harness/compare.js'
 import { request } from '../harness/load.js'
 import { ratio, whole } from '../harness/numbers.js'
 
@@ -11,6 +11,7 @@ const ENDPOINTS = [
   { name: 'node-oidc-provider', module: 'register-oidc-provider' },
   { name: 'better-auth, in memory', module: 'register-better-auth' },
 ]
+const PEERS = ENDPOINTS.slice(2).map(({ name }) => name)
 export const METADATA = {
   client_name: 'An MCP client',
   redirect_uris: ['https://client.example/oauth/callback'],
@@ -44,6 +45,16 @@ export async function registrations(effort) {
   return {
     title: 'Registrations',
     note: 'Public clients, open to anybody, without rate limits, stock Express.',
+    short: [
+      [
+        `registrations/s to ${PEERS.join(' / ')}`,
+        advantage(
+          measured,
+          ours,
+          PEERS.map((name) => [name, 'register']),
+        ),
+      ],
+    ],
     tables: [
       {
         heads: ['registrations', 'a second', 'express-aat is × as fast', 'CPU µs', 'to express-aat'],

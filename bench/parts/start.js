@@ -8,9 +8,10 @@ import { fileURLToPath } from 'node:url'
 import { median, whole } from '../harness/numbers.js'
 import { placement } from '../harness/placement.js'
 
+const [BARE, OURS] = ['bare Express', 'express-aat, everything mounted']
 const SERVERS = [
-  { name: 'bare Express', module: 'start-bare' },
-  { name: 'express-aat, everything mounted', module: 'start-express-aat' },
+  { name: BARE, module: 'start-bare' },
+  { name: OURS, module: 'start-express-aat' },
   { name: 'MCP SDK, its auth router', module: 'start-mcp' },
   { name: 'node-oidc-provider', module: 'start-oidc-provider' },
   { name: 'better-auth, its OAuth provider', module: 'start-better-auth' },
@@ -32,11 +33,17 @@ export async function start({ starts, quick }) {
     median((all.get(name) ?? []).map((one) => one[what]))
   return {
     title: 'Start and memory',
+    short: [
+      [
+        'start to listening over bare Express, ms; RSS idle with everything mounted, MB',
+        `+${whole(of(OURS, 'ms') - of(BARE, 'ms'))}; ${whole(of(OURS, 'rss'))}`,
+      ],
+    ],
     tables: [
       {
         heads: ['server', 'start to listening, ms', 'over bare Express', 'RSS idle, MB'],
         rows: SERVERS.map(({ name }) => [
-          ...[name, whole(of(name, 'ms')), `+${whole(of(name, 'ms') - of('bare Express', 'ms'))}`],
+          ...[name, whole(of(name, 'ms')), `+${whole(of(name, 'ms') - of(BARE, 'ms'))}`],
           whole(of(name, 'rss')),
         ]),
       },

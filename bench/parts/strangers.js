@@ -69,6 +69,10 @@ export async function strangers({ quick, warmUp }) {
   return {
     title: 'A flood of registrations by strangers',
     note: `${whole(total)} open registrations as fast as 8 connections can, beside ${RATE} refreshes a second; the worst second of the flood.`,
+    short: rows.map(([name, taken, , , , kibibytes]) => [
+      `${whole(total)} open registrations, ${name}: accepted, KiB more in Redis`,
+      `${taken}, ${kibibytes}`,
+    ]),
     tables: [
       {
         heads: [

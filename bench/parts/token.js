@@ -1,6 +1,6 @@
 /** The token endpoint over Redis, beside hand-written ones and other libraries. */
 
-import { compare } from '../harness/compare.js'
+import { advantage, compare } from '../harness/compare.js'
 import { CONNECTIONS, request } from '../harness/load.js'
 import { ratio, whole } from '../harness/numbers.js'
 import { CLIENT, clientCredentials, headers, refreshing } from '../servers/token-shared.js'
@@ -107,6 +107,24 @@ export async function token(effort) {
   return {
     title: 'Token endpoint over Redis',
     note: `${CONNECTIONS} connections, ES256; each server has a Redis of its own. Busy far below 1: it waited for Redis or the load.`,
+    short: [
+      ...grants.map((grant) => {
+        const peers = ENDPOINTS.slice(3).filter(({ machines: has = true }) => has || grant === 'refresh')
+        const names = peers.map(({ name }) => name)
+        return /** @type {[string, string]} */ ([
+          `${grant}, grants/s to ${names.join(' / ')}, stock`,
+          advantage(
+            measured,
+            ['express-aat stock', grant],
+            names.map((name) => [`${name} stock`, grant]),
+          ),
+        ])
+      }),
+      [
+        'refreshes/s on createServer(app), share of a hand-written bare node:http endpoint',
+        advantage(measured, ['express-aat fixed', 'refresh'], [[`${BARE} stock`, 'refresh']]),
+      ],
+    ],
     tables,
     bars: grants.map((grant) => ({
       title: `Token endpoint, ${grant}, CPU µs, createServer(app)`,
