@@ -79,7 +79,7 @@ for (const name of names) {
   console.log(`\n${text}`)
   texts.push(text)
   charts.push(...(part.bars ?? []))
-  short.push(...part.short)
+  short.push(...(part.short ?? []))
 }
 const inShort = `## In short\n\n${table(['metric', 'measured'], short)}`
 console.log(`\n${inShort}`)

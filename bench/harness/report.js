@@ -9,7 +9,7 @@ import { table } from './numbers.js'
  * @typedef {{ label: string, value: number, ours?: boolean }} Bar
  * @typedef {{ title: string, bars: Bar[] }} Chart
  * `short`: what is worth telling in one line each, with its figure.
- * @typedef {{ title: string, note?: string, tables: Table[], bars?: Chart[], short: [string, string][] }} Part
+ * @typedef {{ title: string, note?: string, tables: Table[], bars?: Chart[], short?: [string, string][] }} Part
  */
 
 /** @param {Part} part */

@@ -62,7 +62,6 @@ export async function algorithms(effort) {
   return {
     title: 'Signing algorithms',
     note: 'On `createServer(app)`; a client-credentials grant in memory, and what a guard elsewhere adds to a request where it remembers no token.',
-    short: [],
     tables: [
       {
         heads: [
