@@ -136,6 +136,20 @@ test('iat: good for a minute, and half a minute ahead of this clock', async () =
   expect(answer.status).toBe(200)
 })
 
+test('exp and nbf need not be there; where they are, they hold', async () => {
+  for (const [claims, good] of [
+    [{ exp: clock() + 10 }, true],
+    [{ exp: clock() - 29 }, true],
+    [{ exp: clock() - 30 }, false],
+    [{ exp: 'never' }, false],
+    [{ exp: null }, false],
+    [{ nbf: clock() + 30 }, true],
+    [{ nbf: clock() + 31 }, false],
+    [{ nbf: {} }, false],
+  ] as const)
+    expect([claims, (await send(key.proof('POST', uri, claims))).status]).toEqual([claims, good ? 200 : 400])
+})
+
 test('DPO-007: alg none, HS256 and others that are not supported', async () => {
   const secret = Buffer.from('a secret that anybody may know 0123456789')
   const header = { typ: 'dpop+jwt', jwk: key.jwk }

@@ -10,8 +10,8 @@ import { type ProofKey, readJsonSegment, readProofKey, rememberProofKey } from '
 /** Characters. One with an RSA key of 4096 bits has some 2,600. */
 const MAX_PROOF = 4096
 const MAX_JTI = 256
-/** How far a client's clock may be ahead, in seconds. */
-const AHEAD = 30
+/** How far a client's clock may be off, in seconds. */
+const OFF = 30
 /** How far the clocks of instances and of the store may differ, in seconds: a `jti` must not be forgotten while it is taken. */
 const REMEMBERED_LONGER = 60
 
@@ -60,13 +60,16 @@ export async function verifyDpopProof(
 ): Promise<VerifiedProof | ProofProblem> {
   const proof = parseProof(text)
   if ('problem' in proof) return proof
-  const { htm, htu, iat, jti, nonce, ath } = proof.claims
+  const { htm, htu, iat, jti, nonce, ath, exp, nbf } = proof.claims
   if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI) return { problem: 'jti' }
   if (htm !== rules.method) return { problem: 'htm is another method' }
   const uri = normalizeHttpUri(htu)
   if (uri === undefined || !rules.uris.includes(uri)) return { problem: 'htu is another address' }
   if (rules.accessToken !== undefined && !isHashOf(ath, rules.accessToken))
     return { problem: 'ath is not of this access token' }
+  // Nothing asks for these; what is there holds (RFC 7519 §4.1.4 and §4.1.5).
+  if (exp !== undefined && !(typeof exp === 'number' && rules.now < exp + OFF)) return { problem: 'exp' }
+  if (nbf !== undefined && !(typeof nbf === 'number' && nbf <= rules.now + OFF)) return { problem: 'nbf' }
   if (typeof iat !== 'number' || !Number.isFinite(iat)) return { problem: 'iat' }
   // A nonce tells the server's own time, whatever the client's clock says (§4.3 number 11).
   const until =
@@ -91,7 +94,7 @@ export async function verifyDpopProof(
 }
 
 function goodUntil(iat: NumericDate, { now, lifetime }: ProofRules): NumericDate | undefined {
-  return iat <= now + AHEAD && now < iat + lifetime ? iat + lifetime : undefined
+  return iat <= now + OFF && now < iat + lifetime ? iat + lifetime : undefined
 }
 
 function isHashOf(ath: unknown, accessToken: string): boolean {
