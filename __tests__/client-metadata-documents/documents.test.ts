@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { cutMetadata } from '../../lib/clients/document-metadata.ts'
 import { expectPage } from '../rfc6749-authorization/pages.ts'
 import { HOST } from '../support/strangers-host.ts'
 import { startWorld } from '../support/world.ts'
@@ -344,6 +345,50 @@ test('a document for many servers: what cannot be used here is dropped', async (
     redirectUris: [CALLBACK, 'http://127.0.0.1:1234/cb', 'com.example.app:/cb'],
     grantTypes: ['authorization_code', 'refresh_token'],
   })
+})
+
+test('what a document says of its tokens holds as at registration', async () => {
+  site.host.answerJson(aDocument({ dpop_bound_access_tokens: true }))
+  const unbound = await site.signIn()
+  expect([unbound.status, unbound.body.error]).toEqual([400, 'invalid_dpop_proof'])
+  site.world.clock.advance(3601)
+  site.host.answerJson(aDocument({ access_token_lifetime: 60, refresh_token_lifetime: 600 }))
+  const { body } = await site.signIn()
+  expect([body.expires_in, body.refresh_token_expires_in]).toEqual([60, 600])
+  // Every member that a registration tells back is one that a document may have.
+  const told = await site.world.register({
+    ...aDocument({ client_id: undefined }),
+    token_endpoint_auth_method: 'private_key_jwt',
+    token_endpoint_auth_signing_alg: 'ES256',
+    jwks_uri: `https://${HOST}/keys`,
+    client_uri: `https://${HOST}/`,
+    logo_uri: `https://${HOST}/`,
+    policy_uri: `https://${HOST}/`,
+    tos_uri: `https://${HOST}/`,
+    contacts: ['a'],
+    software_id: 'a',
+    software_version: 'a',
+    access_token_format: 'jwt',
+    access_token_lifetime: 60,
+    refresh_token_lifetime: 600,
+    refresh_token_issuance: 'rotate',
+    use_idp_session_expiry: true,
+    dpop_bound_access_tokens: true,
+    tls_client_certificate_bound_access_tokens: false,
+    scope: 'a',
+  })
+  expect(told.status).toBe(201)
+  const own = [
+    'client_id',
+    'client_id_issued_at',
+    'application_type',
+    'registration_access_token',
+    'registration_client_uri',
+  ]
+  const cut = cutMetadata({ ...told.body, client_id: CLIENT_ID }, CLIENT_ID)
+  expect(Object.keys(told.body).filter((name) => !Object.hasOwn(cut, name) && !own.includes(name))).toEqual(
+    [],
+  )
 })
 
 test('CIM-026: the server does not fetch from itself', async () => {

@@ -31,9 +31,12 @@ const used = [
   'jwks_uri',
   'scope',
   'access_token_lifetime',
+  'access_token_format',
   'refresh_token_lifetime',
   'refresh_token_issuance',
   'use_idp_session_expiry',
+  'dpop_bound_access_tokens',
+  'tls_client_certificate_bound_access_tokens',
 ]
 
 /**
