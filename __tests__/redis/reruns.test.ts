@@ -137,6 +137,16 @@ describeEach('replace-client', async (action) => {
   expect(await stores.clients.read('x')).toMatchObject({ client: { name: 'Two' } })
 })
 
+describeEach('delete-client', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const end = Date.now() / 1000 + 1000
+  const hit = twice(world, 'delete-client', action)
+  expect(await stores.clients.delete('x', end)).toBe('deleted')
+  await hit
+  expect(await stores.clients.delete('x', end)).toBe('unknown')
+  expect(await stores.clients.read('x')).toBe('gone')
+})
+
 describeEach('renew-client', async (action) => {
   const { stores, ...world } = await proxiedStores()
   const end = Date.now() / 1000 + 1000

@@ -274,6 +274,10 @@ describe('what strangers may leave in the store', () => {
     expect((await world.signInAndGetTokens(way, { client_id, client_secret })).status).toBe(200)
     const { status, body } = await world.register({ ...METADATA, redirect_uris: uris(2020) })
     expect([status, body.error]).toEqual([400, 'invalid_client_metadata'])
+    for (const client of [await register(world), used, unused]) {
+      const updated = await put(client, { redirect_uris: uris(2020) })
+      expect([updated.status, updated.body.error]).toEqual([400, 'invalid_client_metadata'])
+    }
     world.clock.advance(31 * 86_400)
     expect(await world.aat.clients.get(unused.client_id)).toBeUndefined()
     expect(await world.aat.clients.get(used.client_id)).toBeDefined()

@@ -6,6 +6,7 @@ import type { Client, ClientStore } from '../stores/ports.ts'
 import { createClientCache } from './client-cache.ts'
 import type { DocumentClients } from './document-clients.ts'
 import type { SelfDescribingIds } from './self-describing-id.ts'
+import { checkOpenRecord } from './unused-records.ts'
 
 const DAY = 86_400
 /** Seconds without use after which the record of a client is forgotten: one that its id brings back, and one that it does not. */
@@ -120,6 +121,7 @@ export function createClientRegistry(options: ClientRegistryOptions) {
       if (changed === undefined) return known.client
       const isUsed = known.client.firstUsedAt !== undefined
       const stays = known.revision !== undefined && known.expiresAt === undefined
+      if (!stays && !byOperator) checkOpenRecord(changed)
       if (known.revision === undefined && !byOperator) await whenUnused?.()
       const least = known.expiresAt ?? now + KEPT_UNUSED
       const end = isUsed || byOperator ? Math.max(least, now + KEPT_FOR.otherwise) : least

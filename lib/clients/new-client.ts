@@ -3,16 +3,11 @@ import { OAuthError } from '../protocol/oauth-error.ts'
 import { type Random, randomId } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import { REGISTERED_ID_PREFIX } from '../stores/client-description.ts'
-import { writeClient } from '../stores/client-text.ts'
 import type { Client, ClientStore } from '../stores/ports.ts'
 import type { ClientDraft } from './client-metadata.ts'
 import { KEPT_UNUSED } from './client-registry.ts'
-import { refusal } from './metadata-members.ts'
 import { REGISTRATION_TOKEN_PREFIX, type SelfDescribingIds, usesSecret } from './self-describing-id.ts'
-import type { LimitUnused } from './unused-records.ts'
-
-/** Bytes of what anybody may have written into the store. */
-const MAX_OPEN_RECORD = 8192
+import { checkOpenRecord, type LimitUnused } from './unused-records.ts'
 
 export interface Registered {
   readonly client: Client
@@ -62,8 +57,7 @@ export function createNewClients({ store, ids, limitUnused, random }: NewClients
       createdAt: now,
     }
     if (isOpen) {
-      if (Buffer.byteLength(writeClient(stored)) > MAX_OPEN_RECORD)
-        throw refusal(`the metadata must not take more than ${MAX_OPEN_RECORD} bytes`)
+      checkOpenRecord(stored)
       await limitUnused()
     }
     const outcome = await store.create(stored, isOpen ? now + KEPT_UNUSED : undefined)
