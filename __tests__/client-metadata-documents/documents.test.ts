@@ -190,6 +190,13 @@ test('CIM-011: too large, endless and compressed documents are left at the limit
   site.host.answerJson(aDocument({ padding: 'x'.repeat(64 * 1024) }))
   await expectRefused()
   site.world.clock.advance(61)
+  site.host.answerJson(
+    aDocument({
+      redirect_uris: Array.from({ length: 18 }, (_, index) => `${CALLBACK}/${index}${'x'.repeat(900)}`),
+    }),
+  )
+  await expectRefused()
+  site.world.clock.advance(61)
   site.host.answerJson('{}', { 'Content-Encoding': 'gzip' })
   await expectRefused()
   site.world.clock.advance(61)
@@ -205,7 +212,12 @@ test('CIM-011: too large, endless and compressed documents are left at the limit
   })
   await expectRefused()
   await closed
-  expect(reasons()).toEqual(['it is over 65536 bytes', 'it is compressed', 'it is over 65536 bytes'])
+  expect(reasons()).toEqual([
+    'it is over 65536 bytes',
+    'it has over 16384 bytes of metadata',
+    'it is compressed',
+    'it is over 65536 bytes',
+  ])
 })
 
 test('CIM-013: only JSON is read', async () => {

@@ -2,6 +2,8 @@ import { isObject } from '../protocol/encoding.ts'
 import { readPublicJwk } from '../protocol/public-jwk.ts'
 
 const MAX_KEYS = 10
+/** What of a key is used: not its certificates, say. */
+const keyMembers = ['kty', 'crv', 'x', 'y', 'n', 'e', 'kid', 'alg', 'use', 'key_ops']
 /** The most in a set that a client publishes. */
 const MAX_PUBLISHED_KEYS = 100
 
@@ -23,5 +25,7 @@ export function problemOfClientJwks(jwks: unknown): string | undefined {
 /** Of a JWK Set that is published for more than this purpose: the keys that can verify assertions. */
 export function usableKeysOf({ keys }: Record<string, unknown>): Record<string, unknown>[] {
   if (!Array.isArray(keys) || keys.length > MAX_PUBLISHED_KEYS) return []
-  return keys.filter((jwk) => !('problem' in readPublicJwk(jwk)))
+  return keys
+    .filter((jwk) => !('problem' in readPublicJwk(jwk)))
+    .map((jwk) => Object.fromEntries(Object.entries(jwk).filter(([name]) => keyMembers.includes(name))))
 }

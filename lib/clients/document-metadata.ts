@@ -1,3 +1,4 @@
+import { jsonSize } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { judgeRedirectUri } from '../protocol/redirect-uri.ts'
 import type { Client, KeptDocument } from '../stores/ports.ts'
@@ -6,6 +7,9 @@ import { FetchFailure } from './fetch-failure.ts'
 import { isTextList, MAX_NAME, optionalPage, optionalText, readContacts } from './metadata-members.ts'
 import { isAllowedRedirect, kindOfRedirect } from './redirect-hosts.ts'
 import type { RegistrationPolicy } from './registration-policy.ts'
+
+/** Bytes of a document that are used. */
+const MAX_USED = 16 * 1024
 
 /** What only describes the client. Where it is malformed the client works without. */
 const descriptions: Record<string, (value: unknown) => unknown> = {
@@ -48,7 +52,12 @@ export function cutMetadata(body: Record<string, unknown>, url: string): Record<
   if (body.client_id !== url) throw new FetchFailure('refused', 'its client_id is not its URL')
   if (body.client_secret !== undefined || body.client_secret_expires_at !== undefined)
     throw new FetchFailure('refused', 'it has a client_secret')
-  return Object.fromEntries(used.flatMap((name) => (Object.hasOwn(body, name) ? [[name, body[name]]] : [])))
+  const cut = Object.fromEntries(
+    used.flatMap((name) => (Object.hasOwn(body, name) ? [[name, body[name]]] : [])),
+  )
+  // A user can make this server keep as many of them as there are hosts.
+  if (jsonSize(cut) > MAX_USED) throw new FetchFailure('refused', `it has over ${MAX_USED} bytes of metadata`)
+  return cut
 }
 
 /**

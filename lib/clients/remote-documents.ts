@@ -217,7 +217,7 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
       const entry = memory.get(url)
       if (entry === undefined || entry.isKept) return
       await save(url, entry.document)
-      memory.remember(url, { ...entry, isKept: true })
+      if (memory.get(url) === entry) memory.remember(url, { ...entry, isKept: true })
     },
   }
 }
