@@ -160,7 +160,8 @@ async function readJson(response: IncomingMessage): Promise<Record<string, unkno
   const body = text === undefined ? undefined : parseJsonObject(text)
   if (text === undefined || body === undefined)
     throw new FetchFailure('refused', 'it is not a JSON object in UTF-8')
-  if (hasAmbiguousMember(text)) throw new FetchFailure('refused', 'it has a member twice, or __proto__')
+  if (hasAmbiguousMember(text))
+    throw new FetchFailure('refused', 'it has a member twice, or __proto__, or is nested too deeply')
   return body
 }
 

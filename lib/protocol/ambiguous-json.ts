@@ -1,6 +1,9 @@
+/** Nothing that is read here has more levels, and recursion over a few thousand of them is over the stack. */
+const MAX_DEPTH = 32
+
 /**
- * Is there an object in this JSON text that names a member twice, or has `__proto__`? Parsers differ in what they make of
- * it, so two readers of one document would see different ones (RFC 8259 §4).
+ * Is there an object in this JSON text that names a member twice, or has `__proto__`, or is it nested too deeply? Parsers differ
+ * in what they make of it, so two readers of one document would see different ones (RFC 8259 §4, §9).
  * @param json a text that JSON.parse takes
  */
 export function hasAmbiguousMember(json: string): boolean {
@@ -9,7 +12,8 @@ export function hasAmbiguousMember(json: string): boolean {
   for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"(?:\s*:)?|[{}[\]]/g)) {
     if (token === '{') open.push(new Set())
     else if (token === '[') open.push(undefined)
-    else if (token === '}' || token === ']') open.pop()
+    if (open.length > MAX_DEPTH) return true
+    if (token === '}' || token === ']') open.pop()
     else if (token.endsWith(':')) {
       const name: string = JSON.parse(token.replace(/\s*:$/, ''))
       const members = open.at(-1)

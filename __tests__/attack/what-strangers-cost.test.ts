@@ -1,0 +1,103 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { afterEach, expect, test } from '@jest/globals'
+import { SignJWT } from 'jose'
+import { aDocument, CACHED, CALLBACK, CLIENT_ID, startSite } from '../client-metadata-documents/site.ts'
+import { makeStores } from '../support/stores.ts'
+import { manualClock, startWorld, type World } from '../support/world.ts'
+
+const TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+let serial = 0
+const closing: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+/** An assertion of a client, by a key of its own. */
+async function assertionOf(clientId: string, world: World, header: Record<string, unknown>, key: KeyObject) {
+  return new SignJWT({ jti: `jti-${serial++}` })
+    .setProtectedHeader({ alg: 'ES256', ...header })
+    .setIssuer(clientId)
+    .setSubject(clientId)
+    .setAudience(world.issuer)
+    .setExpirationTime(world.clock() + 60)
+    .sign(key)
+}
+const newPair = () => generateKeyPairSync('ec', { namedCurve: 'P-256' })
+
+test('registrations that are refused make no counters, however many hosts they name', async () => {
+  const clock = manualClock()
+  const stores = await makeStores(clock)
+  const touched = new Set<string>()
+  const take: typeof stores.counters.take = (key, ...rest) => {
+    touched.add(key)
+    return stores.counters.take(key, ...rest)
+  }
+  const world = await startWorld({
+    clock,
+    stores: { ...stores, counters: { ...stores.counters, take } },
+    before: (app) => app.set('trust proxy', 1),
+    aat: { registration: { quotas: { perSource: { limit: 2 }, global: { limit: 3 } } } },
+  })
+  closing.push(world.close)
+  let host = 0
+  const register = async (source: string) => {
+    const redirect_uris = Array.from({ length: 20 }, () => `https://h${host++}.example/cb`)
+    const response = await fetch(world.endpoint('register'), {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-Forwarded-For': source },
+      body: JSON.stringify({ redirect_uris, token_endpoint_auth_method: 'none' }),
+    })
+    return response.status
+  }
+  for (const _ of [1, 2]) expect(await register('192.0.2.1')).toBe(201)
+  const before = touched.size
+  for (let round = 0; round < 10; round++) expect(await register('192.0.2.1')).toBe(429)
+  expect(touched.size).toBe(before)
+  expect(await register('192.0.2.2')).toBe(201)
+  const full = touched.size
+  for (let source = 3; source < 13; source++) expect(await register(`192.0.2.${source}`)).toBe(429)
+  // One for each source itself.
+  expect(touched.size).toBe(full + 10)
+})
+
+test('one assertion is tried with few keys, however many are published: a hundred cost 400 ms', async () => {
+  const site = await startSite()
+  closing.push(site.close)
+  const pairs = Array.from({ length: 6 }, newPair)
+  const keys = pairs.map(({ publicKey }, index) => ({
+    ...publicKey.export({ format: 'jwk' }),
+    kid: `k${index}`,
+  }))
+  site.host.answerJson(aDocument({ token_endpoint_auth_method: 'private_key_jwt', jwks: { keys } }), CACHED)
+  const ask = async (index: number, header: Record<string, unknown>) => {
+    const key = pairs[index]?.privateKey as KeyObject
+    const { body } = await site.world.token({
+      grant_type: 'refresh_token',
+      refresh_token: 'none',
+      client_id: CLIENT_ID,
+      client_assertion_type: TYPE,
+      client_assertion: await assertionOf(CLIENT_ID, site.world, header, key),
+    })
+    return body.error
+  }
+  expect([await ask(4, {}), await ask(5, { kid: 'k5' }), await ask(5, {})]).toEqual([
+    'invalid_grant',
+    'invalid_grant',
+    'invalid_client',
+  ])
+})
+
+test('CIM-017: a document that is nested a thousand levels deep is refused like any that is wrong, never 500', async () => {
+  const site = await startSite()
+  closing.push(site.close)
+  const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`
+  for (const [index, member] of ['contacts', 'client_name', 'jwks', 'redirect_uris'].entries()) {
+    const id = `${CLIENT_ID}?${index}`
+    const text = JSON.stringify(aDocument({ client_id: id, [member]: 'HERE' }))
+    site.host.answerJson(text.replace('"HERE"', nested(20_000)), CACHED)
+    const answer = await site.ask({ client_id: id, redirect_uri: CALLBACK })
+    expect([member, answer.status]).toEqual([member, 400])
+  }
+  expect(site.world.eventsNamed('fault')).toEqual([])
+  expect(site.world.eventsNamed('client.document_refused')).toHaveLength(4)
+})
