@@ -50,8 +50,8 @@ const effort = {
   quick,
   starts: readNumber('starts', values.starts ?? (quick ? '1' : '3')),
   rounds: readNumber('rounds', values.rounds ?? (quick ? '1' : '2')),
-  seconds: readNumber('seconds', values.seconds ?? (quick ? '0.5' : '0.7')),
-  warmUp: quick ? 0.5 : 0.7,
+  seconds: readNumber('seconds', values.seconds ?? '0.5'),
+  warmUp: quick ? 0.7 : 3,
 }
 
 ensurePackages()

@@ -6,6 +6,7 @@ import { start } from './processes.js'
 
 /**
  * `prepare` gets the started server and gives the load of one turn; it is called once for each start.
+ * `warmUp`: seconds that warming up may take at the most.
  * @typedef {{ starts: number, rounds: number, seconds: number, warmUp: number, quick: boolean }} Effort
  * @typedef {Omit<import('./load.js').Load, 'url' | 'seconds'>} CaseLoad
  * @typedef {{ name: string, prepare: (server: import('./processes.js').Server) => CaseLoad | Promise<CaseLoad> }} Case
@@ -17,6 +18,9 @@ import { start } from './processes.js'
  * below 1, it was waiting for the load, and requests a second tell little about it.
  * @typedef {{ perSecond: number, cpu: number, busy: number, p50: number, p99: number }} Measurement
  */
+
+/** Answers after which the compiler has done its work; by time alone, slow servers would be measured half compiled. */
+const WARM = 4000
 
 /** Measurements of each start, by contestant and case. */
 export class Measurements {
@@ -65,7 +69,7 @@ export function advantage(measured, one, others) {
 export async function compare(contestants, { starts, rounds, seconds, warmUp }) {
   const measurements = new Measurements()
   for (let i = 0; i < starts; i++) {
-    /** @type {{ contestant: string, name: string, turn: (seconds: number) => Promise<Measurement>, all: Measurement[] }[]} */
+    /** @type {{ contestant: string, name: string, load: CaseLoad, server: import('./processes.js').Server, turn: () => Promise<Measurement>, all: Measurement[] }[]} */
     const turns = []
     const servers = []
     for (const { name: contestant, target, cases } of contestants) {
@@ -73,21 +77,26 @@ export async function compare(contestants, { starts, rounds, seconds, warmUp }) 
       servers.push(server)
       for (const { name, prepare } of cases) {
         const load = await prepare(server)
-        const turn = (/** @type {number} */ length) => measure(server, load, length, `${contestant}, ${name}`)
-        turns.push({ contestant, name, turn, all: [] })
+        const turn = () => measure(server, load, seconds, `${contestant}, ${name}`)
+        turns.push({ contestant, name, load, server, turn, all: [] })
       }
     }
-    for (const { turn } of turns) await turn(warmUp)
+    for (const { server, load } of turns) await warm(server, load, warmUp)
     // Each round begins with another one.
     for (let round = 0; round < rounds; round++)
       for (const offset of turns.keys()) {
         const { turn, all } = /** @type {typeof turns[number]} */ (turns[(round + offset) % turns.length])
-        all.push(await turn(seconds))
+        all.push(await turn())
       }
     for (const { contestant, name, all } of turns) measurements.add(contestant, name, mediansOf(all))
     for (const server of servers) await server.stop()
   }
   return measurements
+}
+
+/** @param {import('./processes.js').Server} server @param {CaseLoad} load @param {number} seconds at the most */
+export async function warm(server, load, seconds) {
+  await measure(server, { ...load, total: WARM }, seconds, 'warming up')
 }
 
 /** @param {import('./processes.js').Server} server @param {CaseLoad} load @param {number} seconds @param {string} what */

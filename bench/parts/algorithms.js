@@ -1,6 +1,6 @@
 /** What each signing algorithm costs: the token endpoint, a guard elsewhere that verifies every token, the token's length. */
 
-import { compare, measure } from '../harness/compare.js'
+import { compare, measure, warm } from '../harness/compare.js'
 import { CONNECTIONS, request } from '../harness/load.js'
 import { median, whole } from '../harness/numbers.js'
 import { start } from '../harness/processes.js'
@@ -43,8 +43,8 @@ export async function algorithms(effort) {
     const guard = await start({ module: 'guard-remote', kind: 'fixed', options })
     const open = inTurn('/open', tokens)
     const guarded = inTurn('/guarded', tokens)
-    await measure(guard, open, effort.warmUp, name)
-    await measure(guard, guarded, effort.warmUp, name)
+    await warm(guard, open, effort.warmUp)
+    await warm(guard, guarded, effort.warmUp)
     const found = []
     for (let round = 0; round < effort.rounds + 1; round++) {
       const without = await measure(guard, open, effort.seconds, name)

@@ -1,6 +1,6 @@
 /** Time of a refresh while Redis holds more and more families. */
 
-import { measure } from '../harness/compare.js'
+import { measure, warm } from '../harness/compare.js'
 import { median, ratio, whole } from '../harness/numbers.js'
 import { redisOf } from '../harness/post.js'
 import { start } from '../harness/processes.js'
@@ -26,7 +26,7 @@ export async function growth({ quick, rounds, seconds, warmUp }) {
   const redis = redisOf(server)
   const load = await chains()(server)
   // Servers cannot take turns here, so the compiler has to be done before.
-  await measure(server, load, 6 * warmUp, 'warm-up')
+  for (let i = 0; i < 3; i++) await warm(server, load, warmUp)
   const keys = await familyKeys(server)
 
   const rows = []

@@ -24,7 +24,7 @@ export async function start({ starts, quick }) {
   /** @type {Map<string, { ms: number, rss: number }[]>} */
   const all = new Map(SERVERS.map(({ name }) => [name, []]))
   // The first round brings the files into the page cache.
-  for (let round = 0; round <= (quick ? 1 : 2 * starts); round++)
+  for (let round = 0; round <= (quick ? 1 : starts + 2); round++)
     for (const { name, module } of SERVERS) {
       const one = await startOnce(module)
       if (round > 0) all.get(name)?.push(one)

@@ -1,5 +1,6 @@
 /** A flood of open registrations: what it leaves in Redis, how it is answered, and what those notice who are clients already. */
 
+import { warm } from '../harness/compare.js'
 import { request, run } from '../harness/load.js'
 import { whole } from '../harness/numbers.js'
 import { redisOf } from '../harness/post.js'
@@ -29,7 +30,7 @@ export async function strangers({ quick, warmUp }) {
       options: { unlimited },
     })
     const clients = { url: server.url, rate: RATE, ...(await chains()(server)) }
-    await run({ ...clients, rate: undefined, seconds: warmUp })
+    await warm(server, { ...clients, rate: undefined }, warmUp)
     const alone = await run({ ...clients, seconds: quick ? 1 : 4 })
 
     const before = await stock(server)
