@@ -66,6 +66,24 @@ export function describeMount(name: string, setting: Setting): void {
       expectError(await site.register({ redirect_uris: ['javascript:1'] }), 400, 'invalid_redirect_uri')
     })
 
+    test('a client manages its registration where the answer says', async () => {
+      const { body: client } = await site.register()
+      const manage = (method: string, body?: object) =>
+        site.send(client.registration_client_uri, {
+          method,
+          headers: {
+            Authorization: `Bearer ${client.registration_access_token}`,
+            ...(body !== undefined && { 'Content-Type': 'application/json' }),
+          },
+          ...(body !== undefined && { body: JSON.stringify(body) }),
+        })
+      expect((await manage('GET')).body).toEqual(client)
+      const updated = await manage('PUT', { ...metadataIn(client), client_name: 'Updated' })
+      expect([updated.status, updated.body.client_name]).toEqual([200, 'Updated'])
+      expect((await manage('DELETE')).status).toBe(204)
+      expectError(await manage('GET'), 401, 'invalid_token')
+    })
+
     test('a newcomer signs in, agrees, and calls the API', async () => {
       const { consentUrl, location, tokens } = await site.arrive()
       expect(consentUrl.startsWith(`${site.urlOf('authorization')}/consent?`)).toBe(true)
@@ -202,4 +220,10 @@ export function describeMount(name: string, setting: Setting): void {
       }
     })
   })
+}
+
+/** What a client may send back of what it was told. */
+function metadataIn(told: Record<string, unknown>): Record<string, unknown> {
+  const ours = ['registration_access_token', 'registration_client_uri', 'client_id_issued_at']
+  return Object.fromEntries(Object.entries(told).filter(([name]) => !ours.includes(name)))
 }
