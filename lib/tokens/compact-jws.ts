@@ -21,15 +21,9 @@ export interface ParsedJws {
   readonly signature: Buffer
 }
 
-/**
- * The header of a compact JWS, read strictly: exactly `alg`, `typ`, `kid` in compact JSON. So there is no `none`, `crit`, `b64`,
- * `jku`, `jwk`, `x5u` or `x5c` to handle, no duplicate member and no second spelling.
- * @param memo headers that were read before, by their segment
- */
-export function jwsHeaderOf(token: string, memo?: ReadonlyMap<string, JwsHeader>): JwsHeader | undefined {
-  if (token.length > MAX_TOKEN) return undefined
-  const segment = token.slice(0, token.indexOf('.') + 1)
-  return memo?.get(segment) ?? readHeader(segment.slice(0, -1))
+/** The header's segment, by which headers are remembered; empty where there is none. */
+export function headerSegmentOf(token: string): string {
+  return token.slice(0, Math.max(0, token.indexOf('.')))
 }
 
 /**
@@ -39,9 +33,10 @@ export function jwsHeaderOf(token: string, memo?: ReadonlyMap<string, JwsHeader>
  */
 export function parseCompactJws(
   token: string,
-  header = jwsHeaderOf(token),
+  header = readJwsHeader(headerSegmentOf(token)),
 ): ParsedJws | { readonly problem: string } {
-  if (header === undefined) return { problem: 'too long, or the header is not exactly alg, typ and kid' }
+  if (token.length > MAX_TOKEN) return { problem: 'too long' }
+  if (header === undefined) return { problem: 'the header is not exactly alg, typ and kid' }
   const first = token.indexOf('.')
   const second = token.indexOf('.', first + 1)
   const payload = decodeBase64url(token.slice(first + 1, second))
@@ -51,7 +46,11 @@ export function parseCompactJws(
   return { header, payload, signature, signingInput: Buffer.from(token.slice(0, second), 'latin1') }
 }
 
-function readHeader(segment: string): JwsHeader | undefined {
+/**
+ * Reads the header of a compact JWS strictly: exactly `alg`, `typ`, `kid` in compact JSON. So there is no `none`, `crit`, `b64`,
+ * `jku`, `jwk`, `x5u` or `x5c` to handle, no duplicate member and no second spelling.
+ */
+export function readJwsHeader(segment: string): JwsHeader | undefined {
   const bytes = segment.length <= 512 ? decodeBase64url(segment) : undefined
   const text = bytes && decodeUtf8(bytes)
   const header = text === undefined ? undefined : parseJsonObject(text)

@@ -19,7 +19,7 @@ export function createSignatureChecks() {
   const suspects = createTurns(1, 256)
 
   /** @param from the address that presented it @throws Overcrowded where too many are waiting */
-  return async function isSignedBy(
+  return function isSignedBy(
     key: VerificationKey,
     data: Buffer,
     signature: Buffer,
@@ -27,10 +27,11 @@ export function createSignatureChecks() {
   ): Promise<boolean> {
     const held = forgeries.get(from) ?? 0
     const inTurn = held >= SUSPECT ? suspects : anybody
-    const isGood = await inTurn(() => verifyWith(key.alg, key.publicKey, data, signature))
-    const now = forgeries.get(from) ?? 0
-    if (!isGood) forgeries.set(from, Math.min(now + 1, WORST))
-    else if (now > 0) forgeries.set(from, now - 1)
-    return isGood
+    return inTurn(() => verifyWith(key.alg, key.publicKey, data, signature)).then((isGood) => {
+      const now = forgeries.get(from) ?? 0
+      if (!isGood) forgeries.set(from, Math.min(now + 1, WORST))
+      else if (now > 0) forgeries.set(from, now - 1)
+      return isGood
+    })
   }
 }

@@ -16,23 +16,26 @@ export function createTurns(atOnce: number, waiting: number) {
   let running = 0
   let isRush = false
 
-  /** @throws Overcrowded at once */
+  /** Whoever leaves hands his place on, so that nobody who comes now gets in between. */
+  function leave(): void {
+    const next = line.shift()
+    if (line.length * 2 < waiting) isRush = false
+    if (next === undefined) running--
+    else next()
+  }
+
+  /** Its promise is rejected with Overcrowded at once where too many wait. */
   return async function inTurn<T>(task: () => Promise<T>): Promise<T> {
     if (running < atOnce) running++
     else if (line.length >= waiting) {
       const isFirst = !isRush
       isRush = true
       throw new Overcrowded(`${waiting} are waiting already`, isFirst)
-    }
-    // Whoever leaves hands his place on, so that nobody who comes now gets in between.
-    else await new Promise<void>((resolve) => line.push(resolve))
+    } else await new Promise<void>((resolve) => line.push(resolve))
     try {
       return await task()
     } finally {
-      const next = line.shift()
-      if (line.length * 2 < waiting) isRush = false
-      if (next === undefined) running--
-      else next()
+      leave()
     }
   }
 }

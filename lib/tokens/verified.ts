@@ -1,5 +1,6 @@
 import type { NumericDate } from '../protocol/time.ts'
 import type { AatClaims } from './access-token.ts'
+import type { VerificationKey } from './compact-jws.ts'
 import type { Remembered } from './token-cache.ts'
 
 /**
@@ -17,6 +18,9 @@ export interface Verified extends Remembered {
   readonly goodUntil: NumericDate
   /** Is anything about it revoked, as far as is known in memory? */
   readonly isRevoked: () => boolean
+  /** Of a JWT, with the key that verified it. */
+  readonly kid: string | undefined
+  readonly key: VerificationKey | undefined
   /** What guards made of it; see `madeBy`. */
   readonly made: unknown[]
 }
@@ -43,6 +47,8 @@ export function verifiedOf(
   claims: AatClaims & Record<string, unknown>,
   goodUntil: NumericDate,
   isRevoked: () => boolean,
+  kid?: string,
+  key?: VerificationKey,
 ): Verified {
   return {
     token,
@@ -52,6 +58,8 @@ export function verifiedOf(
     bytes: bytesOf(token),
     goodUntil,
     isRevoked,
+    kid,
+    key,
     made: [],
   }
 }

@@ -3,10 +3,11 @@ import type { Clock } from '../protocol/time.ts'
 import type { TokenPlace } from '../stores/ports.ts'
 import { type AatClaims, isAccessTokenType, readClaims } from './access-token.ts'
 import {
+  headerSegmentOf,
   type JwsHeader,
-  jwsHeaderOf,
   MAX_TOKEN,
   parseCompactJws,
+  readJwsHeader,
   type VerificationKey,
 } from './compact-jws.ts'
 import type { OpaqueAccessTokens } from './opaque-access-token.ts'
@@ -35,12 +36,6 @@ export interface VerifierOptions {
   readonly limits: CacheLimits
 }
 
-interface Known extends Verified {
-  /** Of a JWT, with the key that verified it. */
-  readonly kid: string | undefined
-  readonly key: VerificationKey | undefined
-}
-
 /** Tokens that are remembered as just minted or as forged. */
 const RECENT = 4096
 /** Spellings of headers that are remembered; every key has one, and a few more with other cases of `typ`. */
@@ -55,7 +50,7 @@ const nobody = () => ''
  */
 export function createVerifier(options: VerifierOptions) {
   const { issuer, audiences, clock, tolerance, maxLifetime, keyNow, keyFor, watch, opaque, limits } = options
-  const cache = createTokenCache<Known>(limits)
+  const cache = createTokenCache<Verified>(limits)
   /** Signed in this process by this key. */
   const minted = createRecent<TokenKey, string>(RECENT)
   /** Not signed by this key: a forged token costs one signature check, however often it comes. */
@@ -64,16 +59,21 @@ export function createVerifier(options: VerifierOptions) {
   const headers = new Map<string, JwsHeader>()
   const isSignedBy = createSignatureChecks()
 
-  function rememberHeader(token: string, header: JwsHeader): void {
+  function rememberHeader(segment: string, header: JwsHeader): void {
     if (headers.size >= MAX_HEADERS) headers.clear()
-    headers.set(token.slice(0, token.indexOf('.') + 1), header)
+    headers.set(segment, header)
   }
 
-  function believe(token: string, payload: Buffer, kid?: string, key?: VerificationKey): Known | undefined {
+  function believe(
+    token: string,
+    payload: Buffer,
+    kid?: string,
+    key?: VerificationKey,
+  ): Verified | undefined {
     const read = readClaims(payload, { issuer, audiences, now: clock(), tolerance, maxLifetime })
     if ('problem' in read) return undefined
     const { claims } = read
-    return { ...verifiedOf(token, claims, claims.exp + tolerance, watch(claims, kid)), kid, key }
+    return verifiedOf(token, claims, claims.exp + tolerance, watch(claims, kid), kid, key)
   }
 
   /** All that can be seen without cryptography; then the signature. */
@@ -91,16 +91,17 @@ export function createVerifier(options: VerifierOptions) {
     })
   }
 
-  function remember(id: TokenKey, verified: Known): Known {
+  function remember(id: TokenKey, verified: Verified): Verified {
     cache.add(id, verified, clock())
     return verified
   }
 
   /** All who present a token while it is looked at wait for the one answer. */
   function once(id: TokenKey, result: Promise<Verified | undefined>): Promise<Verified | undefined> {
-    const shared = result.finally(() => underWay.delete(id))
-    underWay.set(id, shared)
-    return shared
+    const land = () => void underWay.delete(id)
+    underWay.set(id, result)
+    result.then(land, land)
+    return result
   }
 
   async function checkWithUnknownKey(id: TokenKey, token: string, header: JwsHeader, from: () => string) {
@@ -132,11 +133,13 @@ export function createVerifier(options: VerifierOptions) {
       if (flight !== undefined) return flight
       const place = opaque?.read(token)
       if (place !== undefined) return once(id, lookUp(id, token, place))
-      const header = jwsHeaderOf(token, headers)
+      const segment = headerSegmentOf(token)
+      const remembered = headers.get(segment)
+      const header = remembered ?? readJwsHeader(segment)
       if (header === undefined) return undefined
       const key = keyNow(header.kid)
       if (key === undefined) return once(id, checkWithUnknownKey(id, token, header, from))
-      rememberHeader(token, header)
+      if (remembered === undefined) rememberHeader(segment, header)
       const result = check(id, token, header, key, from)
       return result instanceof Promise ? once(id, result) : result
     },
