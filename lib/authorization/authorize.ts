@@ -70,7 +70,12 @@ export function createAuthorize({
       await stores.consents.remember(
         user.subject,
         request.clientId,
-        new Map(request.resources.map((resource) => [consentNameOf(client, resource), new Set(scope)])),
+        new Map(
+          request.resources.map((resource) => [
+            consentNameOf(client, request.redirectUri, resource),
+            new Set(scope),
+          ]),
+        ),
         now + consentLifetime,
       )
     }

@@ -38,7 +38,7 @@ export function nextStep(
   if (!isIdentified(client, request.redirectUri)) return { step: 'consent' }
   if (client.firstParty) return { step: 'code', by: 'first-party' }
   const isCovered = request.resources.every((resource) =>
-    coversScope(consent?.get(consentNameOf(client, resource)) ?? [], request.scope),
+    coversScope(consent?.get(consentNameOf(client, request.redirectUri, resource)) ?? [], request.scope),
   )
   return isCovered ? { step: 'code', by: 'remembered' } : { step: 'consent' }
 }

@@ -84,7 +84,7 @@ export function authorizeAnswers(parts: AatParts, settings: AppPages, consentPat
       return redirect(res, url)
     const { user } = await currentUser(req, address.client).catch(() => ({ user: undefined }))
     const consent = user && (await stores.consents.read(user.subject, address.client.id))
-    if (hasConsented(address.client, consent)) return redirect(res, url)
+    if (hasConsented(address.client, address.redirectUri, consent)) return redirect(res, url)
     await showError(req, res, {
       status: error.status === 503 ? 503 : 400,
       code: error.code,
