@@ -282,16 +282,22 @@ test('RFC 7591: whatever the members are, the answer is 201 or one of its errors
   ]
   try {
     let registered = 0
-    for (let round = 0; round < 1500; round++) {
+    const registrations = Array.from({ length: 1500 }, () => {
       const members = Array.from({ length: pick([1, 1, 1, 2, 4]) }, () => [pick(names), pick(values)])
-      const metadata = Object.fromEntries(
+      return Object.fromEntries(
         pick([true, true, false]) ? [['redirect_uris', [uri]], ...members] : members,
+      ) as Record<string, unknown>
+    })
+    // Thirty at once, so that a slow store is waited for thirty times less.
+    while (registrations.length > 0)
+      await Promise.all(
+        registrations.splice(0, 30).map(async (metadata) => {
+          const { status, body, text } = await world.register(metadata)
+          if (status === 201) registered++
+          else expect([metadata, status, errors.includes(body?.error)]).toEqual([metadata, 400, true])
+          expect(text).not.toContain('null')
+        }),
       )
-      const { status, body, text } = await world.register(metadata)
-      if (status === 201) registered++
-      else expect([metadata, status, errors.includes(body?.error)]).toEqual([metadata, 400, true])
-      expect(text).not.toContain('null')
-    }
     expect(registered).toBeGreaterThan(50)
     expect(world.eventsNamed('fault')).toEqual([])
   } finally {

@@ -33,3 +33,10 @@ export function recordingStores(stores: Stores): { stores: Stores; calls: StoreC
   }
   return { stores: recorded as unknown as Stores, calls }
 }
+
+/** The verbs that requests caused, in order: without what an instance reads by itself each second. */
+export function verbsOfRequests(calls: readonly StoreCall[]): string[] {
+  return calls
+    .map(({ store, verb }) => `${store}.${verb}`)
+    .filter((verb) => verb !== 'ring.read' && verb !== 'revocations.since')
+}
