@@ -26,6 +26,7 @@ export function createClientParts(
   | 'rotateRegistrationToken'
   | 'hasDocumentClients'
   | 'authenticateClient'
+  | 'keepClientKeys'
 > {
   const { clients, registration, stores, secrets, issuer, clock, monotonic, random } = configuration
   const registrations = createRegistrations(registration, stores, clock, random, emit, () => clientKeys)
@@ -63,5 +64,6 @@ export function createClientParts(
     rotateRegistrationToken: createRegistrationTokens(ids),
     hasDocumentClients: documentClients !== undefined,
     authenticateClient,
+    keepClientKeys: clientKeys.keep,
   }
 }

@@ -2,7 +2,11 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { afterEach, expect, test } from '@jest/globals'
 import { SignJWT } from 'jose'
 import { aDocument, CACHED, CALLBACK, CLIENT_ID, startSite } from '../client-metadata-documents/site.ts'
+import { manage } from '../rfc7592/manage.ts'
+import { recordingStores } from '../support/recording-stores.ts'
 import { makeStores } from '../support/stores.ts'
+import { HOST } from '../support/strangers-host.ts'
+import { until } from '../support/until.ts'
 import { manualClock, startWorld, type World } from '../support/world.ts'
 
 const TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
@@ -100,4 +104,87 @@ test('CIM-017: a document that is nested a thousand levels deep is refused like 
   }
   expect(site.world.eventsNamed('fault')).toEqual([])
   expect(site.world.eventsNamed('client.document_refused')).toHaveLength(4)
+})
+
+test('one source alone does not use up what all may leave unused in the store in a day', async () => {
+  const clock = manualClock()
+  const world = await startWorld({
+    clock,
+    stores: await makeStores(clock),
+    before: (app) => app.set('trust proxy', 1),
+  })
+  closing.push(world.close)
+  const register = async (source: string) => {
+    const redirect_uris = Array.from(
+      { length: 8 },
+      (_, index) => `https://${index}${'x'.repeat(150)}.example/cb`,
+    )
+    const response = await fetch(world.endpoint('register'), {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-Forwarded-For': source },
+      body: JSON.stringify({ redirect_uris, token_endpoint_auth_method: 'none' }),
+    })
+    return response.status
+  }
+  const flood: number[] = []
+  for (let round = 0; round < 510; round++) flood.push(await register('192.0.2.1'))
+  expect(flood.filter((status) => status === 201)).toHaveLength(100)
+  expect(await register('192.0.2.2')).toBe(201)
+})
+
+test('by anybody: what nobody used takes no place of maxClients, too long for an id or changed', async () => {
+  const clock = manualClock()
+  const world = await startWorld({
+    clock,
+    stores: await makeStores(clock),
+    aat: { registration: { quotas: false, policies: { default: { maxClients: 1 } } } },
+  })
+  closing.push(world.close)
+  const uri = 'https://app.example/cb'
+  const app = { redirect_uris: [uri], token_endpoint_auth_method: 'none' }
+  const long = { ...app, redirect_uris: [uri, `https://app.example/${'x'.repeat(900)}`] }
+  const changed = (await world.register(app)).body
+  for (const _ of [1, 2]) expect((await world.register(long)).status).toBe(201)
+  expect((await manage('PUT', changed, { ...app, client_id: changed.client_id })).status).toBe(200)
+  const good = (await world.register(long)).body
+  const ask = (client_id: string) => world.authorize({ client_id, redirect_uri: uri, scope: 'a' })
+  expect((await ask(good.client_id)).code).not.toBe('')
+  // From its first use on it has the one place that there is.
+  expect((await ask(changed.client_id)).code).toBe('')
+  expect((await manage('PUT', good, { ...app, client_id: good.client_id })).status).toBe(200)
+  await world.aat.clients.delete(good.client_id)
+  expect((await ask(changed.client_id)).code).not.toBe('')
+})
+
+test('keys of a client by its document that no user agreed to take no room in the store', async () => {
+  const clock = manualClock()
+  const { stores, calls } = recordingStores(await makeStores(clock))
+  const site = await startSite({ clock, stores })
+  closing.push(site.close)
+  const { publicKey, privateKey } = newPair()
+  const keysUrl = `https://${HOST}/keys.json`
+  site.host.answer((req, res) => {
+    res.writeHead(200, { 'Content-Type': 'application/json', ...CACHED })
+    res.end(
+      JSON.stringify(
+        req.url === '/keys.json'
+          ? { keys: [publicKey.export({ format: 'jwk' })] }
+          : aDocument({ token_endpoint_auth_method: 'private_key_jwt', jwks_uri: keysUrl }),
+      ),
+    )
+  })
+  const credentials = async () => ({
+    client_id: CLIENT_ID,
+    client_assertion_type: TYPE,
+    client_assertion: await assertionOf(CLIENT_ID, site.world, {}, privateKey),
+  })
+  const saved = () => calls.filter(({ store, verb }) => store === 'documents' && verb === 'save').length
+  const stranger = await site.world.token({
+    grant_type: 'refresh_token',
+    refresh_token: 'none',
+    ...(await credentials()),
+  })
+  expect([stranger.body.error, saved()]).toEqual(['invalid_grant', 0])
+  expect((await site.signIn({}, await credentials())).status).toBe(200)
+  await until('the keys are in the store', () => saved() === 2)
 })

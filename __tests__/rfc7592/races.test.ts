@@ -240,13 +240,18 @@ test('MGT-019: at rest there is a hash of a registration access token and of a s
 describe('what strangers may leave in the store', () => {
   test('changes and deletions of registrations that nobody used: 500 a day at all instances, then 429', async () => {
     const [a, b] = await startTwo({ rateLimit: false })
+    for (const { app } of [a, b]) app.set('trust proxy', 1)
     const clients = await Promise.all(Array.from({ length: 502 }, () => register(a)))
     const used = await register(a)
     await tokensFor(a, used)
     const statuses: number[] = []
     for (const [index, client] of clients.entries()) {
       const target = at(index % 2 === 0 ? a.base : b.base, client)
-      const answer = index % 3 === 0 ? await put(target) : await manage('DELETE', target)
+      const from = { 'X-Forwarded-For': `192.0.2.${index % 9}` }
+      const answer =
+        index % 3 === 0
+          ? await manage('PUT', target, { ...METADATA, client_id: client.client_id }, from)
+          : await manage('DELETE', target, undefined, from)
       statuses.push(answer.status)
       if (answer.status === 429) expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
     }

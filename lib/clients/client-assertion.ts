@@ -71,7 +71,8 @@ export async function problemOfAssertion(
     Math.ceil(exp) + TOLERANCE + STORE_AHEAD,
   )
   if (claim === 'seen') return 'jti was used before'
-  // Where the store cannot take them now, the next assertion is soon enough.
-  await keys.keep(client).catch(() => undefined)
+  // Where the store cannot take them now, the next assertion is soon enough. Strangers' are kept once they get a token: whoever
+  // publishes a document can make assertions.
+  if (client.origin === 'configuration') await keys.keep(client).catch(() => undefined)
   return undefined
 }

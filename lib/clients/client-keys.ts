@@ -57,7 +57,7 @@ export function createClientKeys({ documents: makeDocuments, renewClient }: Clie
       return origin === 'document' ? (await renewClient?.(id, source))?.jwks : undefined
     },
 
-    /** They verified an assertion: somebody relies on them. */
+    /** Their client may act: somebody relies on them. */
     async keep({ jwksUri }: KeyOwner): Promise<void> {
       if (jwksUri !== undefined) await documents.keep(jwksUri)
     },

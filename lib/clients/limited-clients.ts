@@ -29,6 +29,15 @@ export function limitClients(
     return limit === undefined ? undefined : { of: sha256(`clients of ${policy}`), holder: sha256(id), limit }
   }
 
+  /**
+   * The place that a record needs. One that anybody could make without a user ends after a while: its client takes its place
+   * when a user agrees to it.
+   */
+  function placeNeeded(client: Client, expiresAt: NumericDate | undefined): Place | undefined {
+    const isUnused = expiresAt !== undefined && client.firstUsedAt === undefined
+    return isUnused && !client.grantTypes.includes('client_credentials') ? undefined : placeOf(client)
+  }
+
   async function placeOfStored(id: string): Promise<Place | undefined> {
     const record = await store.read(id)
     return record === undefined || record === 'gone' ? undefined : placeOf(record.client)
@@ -52,7 +61,7 @@ export function limitClients(
     ...store,
 
     async create(client, expiresAt) {
-      const place = placeOf(client)
+      const place = placeNeeded(client, expiresAt)
       if (place === undefined) return store.create(client, expiresAt)
       await take(place, expiresAt)
       let outcome: Awaited<ReturnType<ClientStore['create']>> | undefined
@@ -65,7 +74,7 @@ export function limitClients(
     },
 
     async replace(client, known, expiresAt, markedUntil) {
-      const place = placeOf(client)
+      const place = placeNeeded(client, expiresAt)
       if (place !== undefined) await take(place, expiresAt)
       return store.replace(client, known, expiresAt, markedUntil)
     },

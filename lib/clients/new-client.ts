@@ -20,6 +20,8 @@ export interface Registered {
 export interface NewClientDetail {
   /** Anybody may register here: until the client is used, its id is all there is of it. */
   readonly isOpen: boolean
+  /** Whom it comes from, where anybody may register. */
+  readonly source?: string | undefined
   /** It has a record from the start, and so a place of those that its policy has. */
   readonly needsRecord: boolean
   readonly now: NumericDate
@@ -37,7 +39,7 @@ export interface NewClientsOptions {
 export function createNewClients({ store, ids, limitUnused, random }: NewClientsOptions) {
   return async function newClient(
     draft: ClientDraft,
-    { isOpen, needsRecord, now, secretExpiresAt }: NewClientDetail,
+    { isOpen, source = '', needsRecord, now, secretExpiresAt }: NewClientDetail,
   ): Promise<Registered> {
     const issued = isOpen && !needsRecord ? ids.issue(draft, now, secretExpiresAt) : undefined
     const client = issued && ids.read(issued.id)?.client
@@ -58,7 +60,7 @@ export function createNewClients({ store, ids, limitUnused, random }: NewClients
     }
     if (isOpen) {
       checkOpenRecord(stored)
-      await limitUnused()
+      await limitUnused(source)
     }
     const outcome = await store.create(stored, isOpen ? now + KEPT_UNUSED : undefined)
     if (outcome !== 'created')

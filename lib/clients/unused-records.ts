@@ -12,9 +12,11 @@ const DAY = 86_400
  * whatever strangers do, what they leave in the store has a bound: some 120 MB of records of the greatest size, 40 MB of marks.
  */
 const MAX_A_DAY = 500
+/** Of these one source may cause so many, or it alone could shut out all others for the day. */
+const MAX_OF_SOURCE = 100
 /** Bytes of what anybody may have written into the store. */
 const MAX_OPEN_RECORD = 8192
-const counter = sha256('records of clients that nobody used')
+const WHAT = 'records of clients that nobody used'
 
 /** @throws OAuthError where a client that anybody could have registered would take too much room */
 export function checkOpenRecord(client: Client): void {
@@ -24,9 +26,9 @@ export function checkOpenRecord(client: Client): void {
 
 /** Counts one such record. @throws OAuthError 429 where there were too many today */
 export function createUnusedLimit(counters: CounterStore, clock: Clock) {
-  return async function limitUnused(): Promise<void> {
-    const { count, resetsAt } = await counters.count(counter, DAY)
-    if (count > MAX_A_DAY)
+  async function take(name: string, limit: number): Promise<void> {
+    const { outcome, resetsAt } = await counters.take(sha256(name), DAY, limit)
+    if (outcome === 'full')
       throw new OAuthError(
         'temporarily_unavailable',
         'too much was registered and never used, try again later',
@@ -35,6 +37,11 @@ export function createUnusedLimit(counters: CounterStore, clock: Clock) {
           retryAfter: Math.max(1, Math.ceil(resetsAt - clock())),
         },
       )
+  }
+
+  return async function limitUnused(source: string): Promise<void> {
+    await take(`${WHAT} ${JSON.stringify(source)}`, MAX_OF_SOURCE)
+    await take(WHAT, MAX_A_DAY)
   }
 }
 

@@ -8,6 +8,7 @@ import { usesSecret } from '../clients/self-describing-id.ts'
 import { updatedClient } from '../clients/updated-client.ts'
 import type { Aat, AatParts } from '../http/aat.ts'
 import { readMetadataBody } from '../http/body.ts'
+import { clientAddress } from '../http/client-address.ts'
 import { countHeader, sendJson, setNoStore } from '../http/headers.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { NumericDate } from '../protocol/time.ts'
@@ -56,7 +57,8 @@ export function clientConfiguration(
   rules: ManagementRules,
   before: readonly RequestHandler[],
 ): Router {
-  const { registry, registrations, limitUnused } = parts
+  const { registry, registrations } = parts
+  const limitUnused = (req: Request) => parts.limitUnused(clientAddress(req))
 
   /** @throws OAuthError 401 for anybody else than the client, also where there is none (RFC 7592 §2) */
   function authenticate(client: Client | undefined, presented: string, now: NumericDate) {
@@ -75,7 +77,7 @@ export function clientConfiguration(
       : { client, token: presented }
   }
 
-  async function read(id: string, presented: string): Promise<Record<string, unknown>> {
+  async function read(req: Request, id: string, presented: string): Promise<Record<string, unknown>> {
     let token = presented
     const client = await registry.change(
       id,
@@ -84,7 +86,7 @@ export function clientConfiguration(
         token = after.token
         return after.client === known ? undefined : after.client
       },
-      { whenUnused: limitUnused },
+      { whenUnused: () => limitUnused(req) },
     )
     if (client === undefined) throw unauthorized()
     return answerOf(client, { token })
@@ -120,7 +122,7 @@ export function clientConfiguration(
         given = { token: after.token, secret: fresh?.secret }
         return fresh?.client ?? updated
       },
-      { whenUnused: limitUnused },
+      { whenUnused: () => limitUnused(req) },
     )
     if (client === undefined) throw unauthorized()
     parts.emit('client.updated', { clientId: id, redirectUris: client.redirectUris })
@@ -137,10 +139,10 @@ export function clientConfiguration(
     return newest.expiresAt !== undefined && newest.expiresAt - now < ((end ?? Infinity) - now) / 2
   }
 
-  async function remove(id: string, presented: string): Promise<void> {
+  async function remove(req: Request, id: string, presented: string): Promise<void> {
     const known = await registry.look(id)
     authenticate(known?.client, presented, parts.clock())
-    if (known?.revision === undefined) await limitUnused()
+    if (known?.revision === undefined) await limitUnused(req)
     if ((await aat.clients.delete(id)) !== 'deleted') throw unauthorized()
   }
 
@@ -163,12 +165,12 @@ export function clientConfiguration(
     const presented = readToken(req)
     setNoStore(res)
     if (req.method === 'DELETE') {
-      await remove(id, presented)
+      await remove(req, id, presented)
       res.statusCode = 204
       res.end()
       return
     }
-    sendJson(res, 200, await (req.method === 'PUT' ? update(req, id, presented) : read(id, presented)))
+    sendJson(res, 200, await (req.method === 'PUT' ? update(req, id, presented) : read(req, id, presented)))
   }
 
   return jsonEndpoint(parts, {

@@ -24,7 +24,13 @@ export async function registerClient(
   // Its tokens need no user, at whose consent the others take their place.
   const needsRecord = policy.maxClients !== undefined && draft.grantTypes.includes('client_credentials')
   const { client, secret, registrationToken } = await parts
-    .newClient(draft, { isOpen, needsRecord, now, secretExpiresAt: endOfSecretOf(policy, now) })
+    .newClient(draft, {
+      isOpen,
+      source: admission.source,
+      needsRecord,
+      now,
+      secretExpiresAt: endOfSecretOf(policy, now),
+    })
     .catch(undoing(uncount, giveBack))
   parts.emit('client.registered', {
     clientId: client.id,

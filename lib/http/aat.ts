@@ -3,6 +3,7 @@ import type { Authorize } from '../authorization/authorize.ts'
 import type { IdpSessions } from '../authorization/idp-sessions.ts'
 import type { PendingRequests } from '../authorization/pending-requests.ts'
 import type { AuthenticateClient } from '../clients/client-authentication.ts'
+import type { ClientKeys } from '../clients/client-keys.ts'
 import type { ClientRegistry } from '../clients/client-registry.ts'
 import type { InitialAccessTokenSummary, NewInitialAccessToken } from '../clients/initial-access-tokens.ts'
 import type { NewClient } from '../clients/new-client.ts'
@@ -197,6 +198,7 @@ export interface AatParts {
   /** A client_id may be the URL of a metadata document. */
   readonly hasDocumentClients: boolean
   readonly authenticateClient: AuthenticateClient
+  readonly keepClientKeys: ClientKeys['keep']
   readonly authorizationRules: Omit<AuthorizationRules, 'findClient'>
   readonly pendingRequests: PendingRequests
   readonly authorize: Authorize
