@@ -1,9 +1,11 @@
 import { StoreUnavailable } from '../../protocol/oauth-error.ts'
 import { type Random, randomId } from '../../protocol/random.ts'
 import type { Clock, NumericDate } from '../../protocol/time.ts'
+import { createCoalescing } from './coalesce.ts'
 import type { RedisClient } from './connection.ts'
 import { codeOf, unavailable, wordOf } from './faults.ts'
 import type { Script } from './script.ts'
+import { whenOver } from './when-over.ts'
 
 export type Argument = string | number | Buffer
 
@@ -61,6 +63,7 @@ export function createRunner({
   clock,
   replicas,
 }: RunnerOptions) {
+  const coalesce = createCoalescing(client)
   let inFlight = 0
   /** Counts connections: which one is there now, and which was left because it was out of step. */
   let connection = 0
@@ -125,10 +128,12 @@ export function createRunner({
     parameters: readonly Argument[],
     durable: boolean,
   ): Promise<unknown> {
-    const call = (command: string, text: string) =>
-      durable && replicas > 0
+    const call = (command: string, text: string) => {
+      coalesce()
+      return durable && replicas > 0
         ? acknowledged(command, text, parameters)
         : client.callBuffer(command, [text, ...parameters])
+    }
     try {
       return await call('EVALSHA', sha)
     } catch (error) {
@@ -229,22 +234,3 @@ export function createRunner({
 }
 
 export type Runner = ReturnType<typeof createRunner>
-
-/** Calls back when so many milliseconds are over; returns a function that calls it off. */
-function whenOver(deadline: number, monotonic: Clock, waitOn: () => void, giveUp: () => void): () => void {
-  const began = monotonic()
-  let isCalledOff = false
-  let timer = setTimeout(() => {
-    // Timers come before sockets, so what was answered in time is read first. A timer that is much too late tells that this
-    // process stood still; then the driver gave its socket up too, and needs time for a new one.
-    const stoodStill = monotonic() - began > (2 * deadline) / 1000
-    if (stoodStill) {
-      timer = setTimeout(giveUp, deadline)
-      waitOn()
-    } else setImmediate(() => isCalledOff || giveUp())
-  }, deadline)
-  return () => {
-    isCalledOff = true
-    clearTimeout(timer)
-  }
-}
