@@ -48,11 +48,11 @@ export function denyListEndpoint(aat: Aat, options: DenyListEndpointOptions = {}
   }
 
   /** What a form names: `token`, or `type` and `id`. */
-  async function readNamed(form: Form): Promise<Named> {
+  async function readNamed(form: Form, by: string): Promise<Named> {
     const [token, type, id] = [form.one('token'), form.one('type'), form.one('id')]
     if (token === undefined ? type === undefined || id === undefined : type !== undefined || id !== undefined)
       throw new OAuthError('invalid_request', 'name either token, or type and id')
-    if (token !== undefined) return namedBy(token)
+    if (token !== undefined) return namedBy(token, by)
     if (type === undefined || !Object.hasOwn(targets, type))
       throw new OAuthError('invalid_request', 'type must be token, grant, client or subject')
     if (id === undefined || id.length > 255)
@@ -60,16 +60,16 @@ export function denyListEndpoint(aat: Aat, options: DenyListEndpointOptions = {}
     return { type: type as Named['type'], id }
   }
 
-  async function namedBy(token: string): Promise<Named> {
+  async function namedBy(token: string, by: string): Promise<Named> {
     const refreshToken = parts.refreshTokens.read(token)
     if (refreshToken !== undefined) return { type: 'grant', id: refreshToken.grantId }
-    const claims = await readOwnAccessToken(token, parts)
+    const claims = await readOwnAccessToken(token, parts, by)
     if (claims !== undefined) return { type: 'token', id: claims.jti }
     throw new OAuthError('invalid_request', 'token is none of this server that is good now')
   }
 
   async function deny(form: Form, by: string): Promise<object> {
-    const named = await readNamed(form)
+    const named = await readNamed(form, by)
     const uses = form.one('max_uses')
     if (uses === undefined) {
       await parts.denyList.add(targets[named.type](named.id), by)

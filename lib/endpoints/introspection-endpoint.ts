@@ -68,7 +68,8 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
         grant_id: grant.id,
       }
     }
-    const claims = await readOwnAccessToken(token, parts)
+    // Of those that it was shown: an address tells nothing of who presented them there.
+    const claims = await readOwnAccessToken(token, parts, `client:${caller.id}`)
     if (claims === undefined) return inactive
     const isItsServer = audiencesOf(caller).has(claims.aud)
     if (claims.client_id !== caller.id && !isItsServer) return inactive

@@ -112,7 +112,7 @@ export function doorsOf(
         (await to(req)) === true ? { by: 'app', policy: name, source: clientAddress(req) } : undefined
     if (to === 'anyone') return async (req) => ({ by: 'anyone', policy: name, source: clientAddress(req) })
     if (to === 'initial-access-token') return (_req, bearer) => byInitialAccessToken(bearer)
-    return (_req, bearer) => byAccessToken(bearer, name)
+    return (req, bearer) => byAccessToken(req, bearer, name)
   }
 
   async function byInitialAccessToken(bearer: string | undefined): Promise<Admission | undefined> {
@@ -131,10 +131,14 @@ export function doorsOf(
     }
   }
 
-  async function byAccessToken(bearer: string | undefined, name: string): Promise<Admission | undefined> {
+  async function byAccessToken(
+    req: Request,
+    bearer: string | undefined,
+    name: string,
+  ): Promise<Admission | undefined> {
     if (bearer === undefined || needed === undefined || parts.registrations.initialAccessTokens.isOne(bearer))
       return undefined
-    const claims = await readOwnAccessToken(bearer, parts)
+    const claims = await readOwnAccessToken(bearer, parts, clientAddress(req))
     // Who holds a token that is bound to a key has shown nothing of that key here.
     if (claims === undefined || claims.aud !== needed.audience || claims.cnf !== undefined)
       throw invalidToken()

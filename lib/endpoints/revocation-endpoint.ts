@@ -1,5 +1,6 @@
 import type { Router } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
+import { clientAddress } from '../http/client-address.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
 import { sameHash } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
@@ -20,7 +21,7 @@ export function revocationEndpoint(aat: Aat, options: RevocationEndpointOptions 
   const parts = partsOf(aat, 'revocationEndpoint')
 
   /** The hint is not needed: each kind of token tells what it is (§2.1 lets a server ignore it). */
-  async function revoke(token: string, clientId: string): Promise<void> {
+  async function revoke(token: string, clientId: string, from: string): Promise<void> {
     const refreshToken = parts.refreshTokens.read(token)
     if (refreshToken !== undefined) {
       const family = await parts.stores.grants.readFamily(refreshToken.grantId)
@@ -30,7 +31,7 @@ export function revocationEndpoint(aat: Aat, options: RevocationEndpointOptions 
       else parts.emit('token.foreign', { clientId, owner: family.grant.clientId, grantId: family.grant.id })
       return
     }
-    const claims = await readOwnAccessToken(token, parts)
+    const claims = await readOwnAccessToken(token, parts, from)
     if (claims?.client_id === clientId) {
       await parts.revocations.revoke('jti', claims.jti, clientId, { until: claims.exp })
       const place = parts.verifier.opaque.read(token)
@@ -38,10 +39,10 @@ export function revocationEndpoint(aat: Aat, options: RevocationEndpointOptions 
     } else if (claims !== undefined) parts.emit('token.foreign', { clientId, owner: claims.client_id })
   }
 
-  return clientEndpoint(parts, 'revocation', options, async (client, form) => {
+  return clientEndpoint(parts, 'revocation', options, async (client, form, { req }) => {
     const token = form.one('token')
     if (token === undefined) throw new OAuthError('invalid_request', 'token is missing')
-    await revoke(token, client.id)
+    await revoke(token, client.id, clientAddress(req))
     return {}
   })
 }

@@ -5,8 +5,16 @@ import { scopesOf } from '../protocol/resource.ts'
 import { Overcrowded } from '../tokens/turns.ts'
 import type { TokenSource } from './token-source.ts'
 
-/** An `aat` in this process: its ring and its revocation log, no HTTP. */
+const known = new WeakMap<Aat, TokenSource>()
+
+/** An `aat` in this process: its ring and its revocation log, no HTTP. All guards have the same one. */
 export function sourceOfLocal(aat: Aat): TokenSource {
+  const source = known.get(aat) ?? makeSource(aat)
+  known.set(aat, source)
+  return source
+}
+
+function makeSource(aat: Aat): TokenSource {
   const parts = partsOf(aat, 'requireAat')
   const { resources, revocations } = parts
   return {

@@ -1,5 +1,7 @@
 import { decodeUtf8, parseJsonObject } from '../protocol/encoding.ts'
+import { freshnessOf } from '../protocol/freshness.ts'
 import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
+import type { Clock } from '../protocol/time.ts'
 
 /** The network, as `fetch`. */
 export type Fetch = typeof globalThis.fetch
@@ -8,12 +10,12 @@ const MAX_BYTES = 64 * 1024
 
 interface RemoteDocument {
   readonly body: Record<string, unknown>
-  /** Seconds that are left of the `max-age` of `Cache-Control` (RFC 9111 §4.2). */
+  /** Seconds that its headers say it may be kept (RFC 9111 §4.2); `undefined` where they say nothing. */
   readonly maxAge: number | undefined
 }
 
 /** Public documents of an issuer elsewhere. @param timeout seconds that a fetch may take */
-export function remoteDocuments(issuer: string, fetch: Fetch, timeout: number) {
+export function remoteDocuments(issuer: string, fetch: Fetch, clock: Clock, timeout: number) {
   /** @throws Error where there is no such JSON object */
   async function fetchJson(url: string): Promise<RemoteDocument> {
     const response = await fetch(url, {
@@ -24,9 +26,7 @@ export function remoteDocuments(issuer: string, fetch: Fetch, timeout: number) {
     if (!response.ok) throw new Error(`${url} answered ${response.status}`)
     const body = parseJsonObject(decodeUtf8(await readBounded(response.body ?? [], url)) ?? '')
     if (body === undefined) throw new Error(`${url} is not a JSON object`)
-    const maxAge = /(?:^|[\s,])max-age=(\d{1,8})/.exec(response.headers.get('cache-control') ?? '')?.[1]
-    const age = Number(/^\d{1,8}$/.exec(response.headers.get('age') ?? '')?.[0] ?? 0)
-    return { body, maxAge: maxAge === undefined ? undefined : Math.max(0, Number(maxAge) - age) }
+    return { body, maxAge: freshnessOf(Object.fromEntries(response.headers), clock()) }
   }
 
   return {

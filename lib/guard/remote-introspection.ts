@@ -21,6 +21,12 @@ export interface RemoteIntrospectionParts {
   readonly limits: CacheLimits
 }
 
+interface Found {
+  readonly verified: Verified | undefined
+  /** Whoever waits for the answer may take it: each who asks about a token whose uses are limited uses it. */
+  readonly isForAll: boolean
+}
+
 interface Answered extends Remembered {
   readonly verified: Verified
   /** The answer is believed until then without asking again. */
@@ -53,7 +59,8 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   const misses = createRecent<string, number>(ADDRESSES)
   let suspectsTurnAt = Number.NEGATIVE_INFINITY
   let isRush = false
-  const underWay = new Map<TokenKey, Promise<Verified | undefined>>()
+  let inFlight = 0
+  const underWay = new Map<TokenKey, Promise<Found>>()
 
   /**
    * Junk can look like an opaque token, and only the issuer can tell. Who comes with more and more of it waits for a turn among
@@ -80,12 +87,13 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   /** An opaque token as the issuer tells it; judged like what a JWT says itself. */
   function believe(token: string, answer: Record<string, unknown>): Verified | undefined {
     const { active, token_type, uses_limited, ...claims } = answer
-    const read = readClaims(Buffer.from(JSON.stringify(claims)), { ...rules, now: clock() })
+    const payload = Buffer.from(JSON.stringify(claims))
+    const read = readClaims(payload, { ...rules, now: clock() })
     if ('problem' in read) return undefined
     // An issuer that does not say what it is bound to: nobody could prove that (RFC 9449 §6.2).
     const isDpop = String(token_type).toLowerCase() === 'dpop'
     if (isDpop && read.claims.cnf?.jkt === undefined) return undefined
-    return verifiedOf(token, read.claims, read.claims.exp + rules.tolerance, () => false)
+    return verifiedOf(token, read.claims, read.claims.exp + rules.tolerance, () => false, payload.length)
   }
 
   function remember(id: TokenKey, verified: Verified, askedAt: NumericDate): void {
@@ -103,32 +111,45 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     token: string,
     known: Answered | undefined,
     from: () => string,
-  ): Promise<Verified | undefined> {
+  ): Promise<Found> {
     const isOpaque = isOpaqueForm(token)
     const signed = isOpaque ? undefined : await verifyJwt(token, from)
-    if (signed === undefined && !isOpaque) return undefined
+    if (signed === undefined && !isOpaque) return { verified: undefined, isForAll: true }
     const address = isOpaque ? from() : ''
     if (isOpaque && known === undefined) takeTurn(address)
     const askedAt = clock()
     let answer: IntrospectionAnswer
+    inFlight++
     try {
-      if (underWay.size > MAX_IN_FLIGHT)
-        throw new Error(`${MAX_IN_FLIGHT} tokens are being asked about already`)
+      if (inFlight > MAX_IN_FLIGHT) throw new Error(`${MAX_IN_FLIGHT} tokens are being asked about already`)
       answer = await ask(token)
       // Of another token: what lies between mixed the answers up.
       if (signed !== undefined && answer.jti !== undefined && answer.jti !== signed.claims.jti)
         throw new Error('the issuer answered about another token')
     } catch (error) {
-      if (known !== undefined && clock() < known.goodUntil) return known.verified
+      if (known !== undefined && clock() < known.goodUntil)
+        return { verified: known.verified, isForAll: true }
       throw error
+    } finally {
+      inFlight--
     }
     if (isOpaque) judgeAddress(address, answer.active)
+    const isLimited = answer.uses_limited === true
     const verified = answer.active ? (signed ?? believe(token, answer)) : undefined
     if (verified === undefined) {
       answers.drop(id)
       inactive.set(id, askedAt + cache)
-    } else if (answer.uses_limited !== true) remember(id, verified, askedAt)
-    return verified
+    } else if (!isLimited) remember(id, verified, askedAt)
+    return { verified, isForAll: verified === undefined || !isLimited }
+  }
+
+  const isInactive = (id: TokenKey) => clock() < (inactive.get(id) ?? Number.NEGATIVE_INFINITY)
+
+  /** Who came while another's question was under way. */
+  async function share(flight: Promise<Found>, id: TokenKey, token: string, from: () => string) {
+    const { verified, isForAll } = await flight
+    if (isForAll) return verified
+    return isInactive(id) ? undefined : (await find(id, token, undefined, from)).verified
   }
 
   return {
@@ -140,12 +161,12 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
       const now = clock()
       const known = answers.find(id, now)
       if (known !== undefined && now < known.believedUntil) return known.verified
-      if (now < (inactive.get(id) ?? Number.NEGATIVE_INFINITY)) return undefined
+      if (isInactive(id)) return undefined
       const flight = underWay.get(id)
-      if (flight !== undefined) return flight
+      if (flight !== undefined) return share(flight, id, token, from)
       const found = find(id, token, known, from).finally(() => underWay.delete(id))
       underWay.set(id, found)
-      return found
+      return found.then(({ verified }) => verified)
     },
   }
 }

@@ -123,6 +123,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
   const documents = remoteDocuments(
     issuer,
     settings.fetch ?? ((...args) => globalThis.fetch(...args)),
+    clock,
     timeout,
   )
   const rules = {
@@ -167,7 +168,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),
     verify: asker?.verify ?? verifier.verify,
-    knowsOpaque: () => asker !== undefined,
+    knowsOpaque: () => (asker === undefined ? false : undefined),
     senders: {
       ...remoteDpopRules(settings.dpop, clock),
       readCertificate: settings.clientCertificate && certificateReader(settings.clientCertificate),

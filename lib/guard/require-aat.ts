@@ -17,6 +17,17 @@ import type { TokenSource } from './token-source.ts'
 /** A middleware that leaves the types of the route's own parameters alone. */
 export type AatGuard = <P>(req: Request<P>, res: Response, next: NextFunction) => void
 
+interface Passed {
+  readonly source: TokenSource
+  readonly verified: Verified
+}
+
+/**
+ * What a guard before let through, where that used something up: a proof or a use is for the request, however many guards it
+ * meets.
+ */
+const passed = new WeakMap<object, Passed>()
+
 /**
  * Guards a route with an access token: `app.get('/api/orders', requireAat(aat, { scope: 'orders:read' }), handler)`. Tokens are
  * taken from the `Authorization` header only (`Bearer`, or `DPoP` with a proof), verified without asking anybody, and refused at once
@@ -72,12 +83,16 @@ export function requireAat<Claims = unknown>(
     verified: Verified | undefined,
     result: Auth<Claims> | Challenge,
     source: TokenSource,
+    req: Request,
   ): Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge> {
     if (verified === undefined || 'status' in result) return result
-    const use = source.countUse(verified.claims.jti)
-    return use === undefined
-      ? result
-      : use.then((outcome) => (outcome === 'used' ? result : refusals.invalidToken))
+    return (
+      source.countUse(verified.claims.jti)?.then((outcome) => {
+        if (outcome !== 'used') return refusals.invalidToken
+        passed.set(req, { source, verified })
+        return result
+      }) ?? result
+    )
   }
 
   function answer(
@@ -100,16 +115,20 @@ export function requireAat<Claims = unknown>(
     source: TokenSource,
     isDpop: boolean,
     req: Request,
+    hasPassed: boolean,
   ): Promise<Auth<Claims> | Challenge> {
     const verified = await found
     if (verified !== undefined && !source.isFresh()) await source.becomeFresh(whenRevocationStale)
     const result = judge(verified, source, isDpop, req)
-    if (isDpop && verified !== undefined && !('status' in result)) {
+    if (verified === undefined || 'status' in result || hasPassed) return result
+    if (isDpop) {
       const addresses = addressesOf(req.originalUrl)
       const problem = await problemOfSender(verified, req, addresses, source.clock(), source.senders)
       if (problem !== undefined) return refusals[problem]
     }
-    return count(verified, result, source)
+    const counted = await count(verified, result, source, req)
+    if (!('status' in counted)) passed.set(req, { source, verified })
+    return counted
   }
 
   return function aatGuard(request, res, next) {
@@ -126,11 +145,17 @@ export function requireAat<Claims = unknown>(
     // Nothing on the way of a token that is known makes a promise.
     let result: Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge>
     try {
-      const found = source.verify(presented.token, () => clientAddress(req as Request))
-      result =
-        found instanceof Promise || isDpop || !source.isFresh()
-          ? judgeLater(found, source, isDpop, req)
-          : count(found, judge(found, source, isDpop, req), source)
+      const before = (req as { auth?: unknown }).auth === undefined ? undefined : passed.get(req)
+      const hasPassed = before?.source === source && before.verified.token === presented.token
+      const found = hasPassed
+        ? before.verified
+        : source.verify(presented.token, () => clientAddress(req as Request))
+      if (found instanceof Promise || isDpop || !source.isFresh())
+        result = judgeLater(found, source, isDpop, req, hasPassed)
+      else {
+        const judged = judge(found, source, isDpop, req)
+        result = hasPassed ? judged : count(found, judged, source, req)
+      }
     } catch (error) {
       return refuseForNow(res, source.onFault(error))
     }

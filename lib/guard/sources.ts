@@ -18,7 +18,8 @@ export function sourcesOf(issuers: Aat | RemoteIssuer | readonly (Aat | RemoteIs
 }
 
 /**
- * Of several issuers, the one that a token says it is from; of an opaque token, the first that knows the kind. That nobody has verified yet: it only chooses who is asked, who
+ * Of several issuers, the one that a token says it is from; of an opaque token, the one that
+ * knows it as its own, else the first that may ask: nobody is shown the token of another who is here. That nobody has verified yet: it only chooses who is asked, who
  * then looks whether it is true.
  */
 export function pickSource(sources: readonly TokenSource[]): (token: string) => TokenSource | undefined {
@@ -26,9 +27,19 @@ export function pickSource(sources: readonly TokenSource[]): (token: string) => 
   if (sources.length === 1) return () => only
   const byIssuer = new Map(sources.map((source) => [source.issuer, source]))
   return (token) => {
-    if (isOpaqueForm(token)) return sources.find(({ knowsOpaque }) => knowsOpaque(token))
+    if (isOpaqueForm(token)) return sourceOfOpaque(sources, token)
     const [, payload] = token.length <= MAX_TOKEN ? token.split('.', 2) : []
     const claims = parseJsonObject(Buffer.from(payload ?? '', 'base64url').toString())
     return typeof claims?.iss === 'string' ? byIssuer.get(claims.iss) : undefined
   }
+}
+
+function sourceOfOpaque(sources: readonly TokenSource[], token: string): TokenSource | undefined {
+  let mayAsk: TokenSource | undefined
+  for (const source of sources) {
+    const isIts = source.knowsOpaque(token)
+    if (isIts === true) return source
+    if (isIts === undefined) mayAsk ??= source
+  }
+  return mayAsk
 }

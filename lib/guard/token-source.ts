@@ -22,8 +22,8 @@ export interface TokenSource {
    * @param from tells the address that presented it
    */
   readonly verify: (token: string, from: () => string) => Verified | undefined | Promise<Verified | undefined>
-  /** May this be an opaque token of this source? Asked where there are several. */
-  readonly knowsOpaque: (token: string) => boolean
+  /** Is this an opaque token of this source? `undefined` where only asking its issuer would tell. Asked where there are several. */
+  readonly knowsOpaque: (token: string) => boolean | undefined
   /** Counts a use of a token whose uses are limited: was it one too many? `undefined` for all others, which is most. */
   readonly countUse: (jti: string) => Promise<'used' | 'exhausted'> | undefined
   readonly senders: SenderRules

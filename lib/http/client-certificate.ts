@@ -20,12 +20,14 @@ const MAX_TEXT = 16_384
 
 /**
  * Reads what the app's hook says.
- * @returns a function that throws OAuthError for what is no certificate
+ * @returns a function that throws OAuthError for what is no certificate, TypeError for what a hook must not return
  */
 export function certificateReader(hook: ClientCertificate): ReadCertificate {
   return (req) => {
     const given = hook(req)
     if (given === undefined || given === null || given === '') return undefined
+    if (typeof given !== 'string' && !(given instanceof X509Certificate) && !ArrayBuffer.isView(given))
+      throw new TypeError('clientCertificate must return an X509Certificate, bytes or a text, and no promise')
     const thumbprint = typeof given === 'string' ? ofText(given) : ofBytes(given)
     if (thumbprint === undefined)
       throw new OAuthError('invalid_request', 'the client certificate cannot be read')

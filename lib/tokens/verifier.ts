@@ -1,5 +1,5 @@
 import { type TokenKey, tokenKey } from '../protocol/digest.ts'
-import type { Clock } from '../protocol/time.ts'
+import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { TokenPlace } from '../stores/ports.ts'
 import { type AatClaims, isAccessTokenType, readClaims } from './access-token.ts'
 import {
@@ -41,6 +41,9 @@ const RECENT = 4096
 /** Spellings of headers that are remembered; every key has one, and a few more with other cases of `typ`. */
 const MAX_HEADERS = 64
 
+/** Seconds for which an opaque token that the store does not have is not looked for again: it never comes back. */
+const GONE_FOR = 5
+
 const nobody = () => ''
 
 /**
@@ -55,6 +58,8 @@ export function createVerifier(options: VerifierOptions) {
   const minted = createRecent<TokenKey, string>(RECENT)
   /** Not signed by this key: a forged token costs one signature check, however often it comes. */
   const forged = createRecent<TokenKey, VerificationKey>(RECENT)
+  /** Opaque ones that were over or revoked, and when that was seen. */
+  const gone = createRecent<TokenKey, NumericDate>(RECENT)
   const underWay = new Map<TokenKey, Promise<Verified | undefined>>()
   const headers = new Map<string, JwsHeader>()
   const isSignedBy = createSignatureChecks()
@@ -73,7 +78,8 @@ export function createVerifier(options: VerifierOptions) {
     const read = readClaims(payload, { issuer, audiences, now: clock(), tolerance, maxLifetime })
     if ('problem' in read) return undefined
     const { claims } = read
-    return verifiedOf(token, claims, claims.exp + tolerance, watch(claims, kid), kid, key)
+    const goodUntil = claims.exp + tolerance
+    return verifiedOf(token, claims, goodUntil, watch(claims, kid), payload.length, kid, key)
   }
 
   /** All that can be seen without cryptography; then the signature. */
@@ -111,6 +117,7 @@ export function createVerifier(options: VerifierOptions) {
 
   async function lookUp(id: TokenKey, token: string, place: TokenPlace) {
     const claims = await opaque?.claimsOf(place)
+    if (claims === undefined) gone.set(id, clock())
     const verified = claims && believe(token, claims)
     return verified && remember(id, verified)
   }
@@ -132,7 +139,10 @@ export function createVerifier(options: VerifierOptions) {
       const flight = underWay.get(id)
       if (flight !== undefined) return flight
       const place = opaque?.read(token)
-      if (place !== undefined) return once(id, lookUp(id, token, place))
+      if (place !== undefined) {
+        const isGone = Math.abs(clock() - (gone.get(id) ?? Number.NaN)) < GONE_FOR
+        return isGone ? undefined : once(id, lookUp(id, token, place))
+      }
       const segment = headerSegmentOf(token)
       const remembered = headers.get(segment)
       const header = remembered ?? readJwsHeader(segment)
