@@ -262,55 +262,6 @@ test.each([{}, Promise.resolve(undefined), { raw: Buffer.from('x') }, 5])(
   },
 )
 
-describe('the JWK Set of an issuer elsewhere', () => {
-  test.each([
-    ['no-store', undefined],
-    ['no-cache, max-age=600', undefined],
-    [undefined, 'Thu, 01 Jan 1970 00:00:00 GMT'],
-  ])(
-    'with Cache-Control: %s and Expires: %s is not kept for longer than the cooldown',
-    async (control, expires) => {
-      const clock = manualClock()
-      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      let keys = [{ ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'ES256', use: 'sig' }]
-      const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' })
-      const headers = { ...(control && { 'cache-control': control }), ...(expires && { expires }) }
-      const issuer = 'https://as.example'
-      const world = await start({
-        clock,
-        after(app, aat) {
-          const remote = remoteIssuer(issuer, {
-            resources: { [`${aat.issuer}/api`]: { scopes: ['a'] } },
-            jwksUri: `${issuer}/jwks`,
-            fetch: async () => Response.json({ keys }, { headers }),
-            clock,
-          })
-          app.get('/api/remote', requireAat(remote), (_req, res) => void res.end())
-        },
-      })
-      const token = forge(
-        { alg: 'ES256', typ: 'at+jwt', kid: 'k' },
-        {
-          iss: issuer,
-          sub: 'bob',
-          aud: world.resource,
-          client_id: 'app',
-          iat: clock.now,
-          exp: clock.now + 300,
-          jti: 'j1',
-        },
-        'ES256',
-        privateKey,
-      )
-      expect((await world.call('/api/remote', token)).status).toBe(200)
-      keys = [{ ...other, kid: 'other', alg: 'ES256', use: 'sig' }]
-      clock.advance(31)
-      await world.call('/api/remote', token)
-      expect((await world.call('/api/remote', token)).status).toBe(401)
-    },
-  )
-})
-
 test('a long answer about an opaque token weighs what it takes: the memory stays bounded', async () => {
   const world = await start({ aat: opaque })
   const issuer = 'https://as.example'

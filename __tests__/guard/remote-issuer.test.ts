@@ -417,7 +417,9 @@ describe('an API whose issuer is elsewhere', () => {
   test.each([
     ['max-age=60', 60],
     ['public, s-maxage=5, max-age=120', 120],
-    ['no-store', 600],
+    ['no-store', 30],
+    ['No-Cache, max-age=600', 30],
+    ['private', 600],
     ['max-age=0', 30],
     ['max-age=86400', 600],
   ])(

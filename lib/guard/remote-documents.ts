@@ -1,7 +1,5 @@
 import { decodeUtf8, parseJsonObject } from '../protocol/encoding.ts'
-import { freshnessOf } from '../protocol/freshness.ts'
 import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
-import type { Clock } from '../protocol/time.ts'
 
 /** The network, as `fetch`. */
 export type Fetch = typeof globalThis.fetch
@@ -10,12 +8,12 @@ const MAX_BYTES = 64 * 1024
 
 interface RemoteDocument {
   readonly body: Record<string, unknown>
-  /** Seconds that its headers say it may be kept (RFC 9111 §4.2); `undefined` where they say nothing. */
+  /** Seconds that are left of the `max-age` of `Cache-Control` (RFC 9111 §4.2); 0 where it says that nothing may be kept. */
   readonly maxAge: number | undefined
 }
 
 /** Public documents of an issuer elsewhere. @param timeout seconds that a fetch may take */
-export function remoteDocuments(issuer: string, fetch: Fetch, clock: Clock, timeout: number) {
+export function remoteDocuments(issuer: string, fetch: Fetch, timeout: number) {
   /** @throws Error where there is no such JSON object */
   async function fetchJson(url: string): Promise<RemoteDocument> {
     const response = await fetch(url, {
@@ -26,7 +24,11 @@ export function remoteDocuments(issuer: string, fetch: Fetch, clock: Clock, time
     if (!response.ok) throw new Error(`${url} answered ${response.status}`)
     const body = parseJsonObject(decodeUtf8(await readBounded(response.body ?? [], url)) ?? '')
     if (body === undefined) throw new Error(`${url} is not a JSON object`)
-    return { body, maxAge: freshnessOf(Object.fromEntries(response.headers), clock()) }
+    const control = response.headers.get('cache-control')?.toLowerCase() ?? ''
+    if (/(?:^|[\s,])no-(?:store|cache)(?:[\s,]|$)/.test(control)) return { body, maxAge: 0 }
+    const maxAge = /(?:^|[\s,])max-age=(\d{1,8})/.exec(control)?.[1]
+    const age = Number(/^\d{1,8}$/.exec(response.headers.get('age') ?? '')?.[0] ?? 0)
+    return { body, maxAge: maxAge === undefined ? undefined : Math.max(0, Number(maxAge) - age) }
   }
 
   return {

@@ -123,7 +123,6 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
   const documents = remoteDocuments(
     issuer,
     settings.fetch ?? ((...args) => globalThis.fetch(...args)),
-    clock,
     timeout,
   )
   const rules = {
