@@ -139,7 +139,9 @@ export function createClientOperations({
       )
       if (changed === undefined) return 'unknown'
       if (secret === undefined) return 'no-secret'
-      if (revokeTokens) await revocations.revoke('client', clientId, 'rotation of the secret')
+      // A little ahead: instances that do not know of it yet still take the old secret.
+      if (revokeTokens)
+        await revocations.revoke('client', clientId, 'rotation of the secret', { ahead: revocationBound })
       emit('client.secret_rotated', { clientId, by: 'app' })
       return { clientSecret: secret, clientSecretExpiresAt: expiresAt }
     },

@@ -80,6 +80,20 @@ describe('rotateSecret', () => {
     expect(await errorOf(world, client.client_id, clientSecret)).toBe('invalid_client')
   })
 
+  test('with revokeTokens a stolen secret gets nothing that lasts at an instance that does not know of it yet', async () => {
+    const place = site()
+    const [one, two] = [await start(place), await start(place)]
+    const client = await register(one)
+    await tokensFor(two, client)
+    await one.aat.clients.rotateSecret(client.client_id, { revokeTokens: true })
+    one.clock.advance(1)
+    const { body } = await tokensFor(two, client)
+    expect(body.access_token).toBeDefined()
+    await two.tick()
+    for (const world of [one, two]) expect((await world.call('/api/a', body.access_token)).status).toBe(401)
+    expect(await errorOf(two, client.client_id, client.client_secret)).toBe('invalid_client')
+  })
+
   test('of others it says why not, and wrong options are mistakes', async () => {
     const world = await start(site())
     const { client_id } = await register(world, { token_endpoint_auth_method: 'none' })

@@ -56,9 +56,12 @@ export function clientCredentialsGrant({
       },
       issuedBy,
     )
-    // A client that was deleted or revoked while its request was on the way.
+    // Deleted or revoked while its request was on the way. The next request finds out which: what is good again after a moment
+    // is nothing for which clients should throw their credentials away.
     if (revocations.covers({ clientId: client.id, subject, issuedAt: now }))
-      throw new OAuthError('invalid_client', 'client authentication failed')
+      throw new OAuthError('temporarily_unavailable', 'what the client holds was just ended', {
+        retryAfter: 1,
+      })
     reportIssued(emit, minted, 'client_credentials', resource.identifier)
     return {
       access_token: minted.token,

@@ -37,7 +37,10 @@ export interface SecretRotation {
   readonly overlap?: number | undefined
   /** Seconds after which the new secret ends (default never). */
   readonly expiresIn?: number | undefined
-  /** Ends everything that the client holds up to now, its users' authorizations included (default false). */
+  /**
+   * Ends everything that the client holds, its users' authorizations included (default false). What it gets within the revocation
+   * bound after it ends, too: another instance may have taken an old secret.
+   */
   readonly revokeTokens?: boolean | undefined
 }
 
