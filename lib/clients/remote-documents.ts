@@ -166,8 +166,11 @@ export function createRemoteDocuments<T>(options: RemoteDocumentsOptions<T>) {
     try {
       await options.check?.(url)
     } catch (error) {
-      // While the store is away nobody can have changed it.
-      if (!(error instanceof FetchFailure)) return
+      if (!(error instanceof FetchFailure)) {
+        // What is known here passed it before, and would have been forgotten if that had changed.
+        if (memory.get(url) !== undefined) return
+        throw error
+      }
       forget(url)
       memory.rememberFailure(url, error, PAUSE)
       throw error
