@@ -9,6 +9,7 @@ import { athOf, dpopKey } from '../support/dpop.ts'
 import { forge } from '../support/forge.ts'
 import { recordingStores } from '../support/recording-stores.ts'
 import { makeStores } from '../support/stores.ts'
+import { until } from '../support/until.ts'
 import {
   basic,
   CONFIDENTIAL,
@@ -41,7 +42,7 @@ async function start(options: WorldOptions = {}) {
 async function startApi(
   world: World,
   options: Partial<RemoteIssuerOptions> = {},
-  guards = 1,
+  { guards = 1, onRequest = () => {} }: { guards?: number; onRequest?: () => void } = {},
 ): Promise<(token: string) => Promise<number>> {
   const issuer = remoteIssuer(world.issuer, {
     resources: { [world.resource]: { scopes: ['a', 'b', 'c'] } },
@@ -51,6 +52,10 @@ async function startApi(
     ...options,
   })
   const app = express()
+  app.use((_req, _res, next) => {
+    onRequest()
+    next()
+  })
   for (let guard = 0; guard < guards; guard++) app.use(requireAat(issuer, { scope: 'a' }))
   app.get('/a', (req, res) => void res.json(getAat(req).subject))
   const server = createServer(app)
@@ -119,7 +124,7 @@ describe('two guards in one way: one for all of an API, one more for a route', (
     const { body } = await world.signInAndGetTokens()
     const { jti } = (await world.call('/api/a', body.access_token)).body.claims
     await world.aat.denyList.add({ jti, maxUses: 2 })
-    const call = await startApi(world, {}, 3)
+    const call = await startApi(world, {}, { guards: 3 })
     const statuses = []
     for (let use = 0; use < 3; use++) statuses.push(await call(body.access_token))
     expect(statuses).toEqual([200, 200, 401])
@@ -290,4 +295,82 @@ test('a long answer about an opaque token weighs what it takes: the memory stays
   const before = asked
   for (const token of tokens) expect(await call(token)).toBe(200)
   expect(asked - before).toBeGreaterThan(10)
+})
+
+describe('an API elsewhere that asks its issuer', () => {
+  const issuer = 'https://as.example'
+  const junk = () => `aat_at_${randomBytes(64).toString('base64url')}`
+  const answerOf = (world: World, form: unknown) => ({
+    active: true,
+    iss: issuer,
+    sub: 'bob',
+    aud: world.resource,
+    client_id: 'app',
+    iat: world.clock.now,
+    exp: world.clock.now + 3600,
+    jti: String(form),
+    scope: 'a',
+  })
+
+  test('asks about few tokens of one who comes with many at once that are none', async () => {
+    const world = await start()
+    let [asked, arrived] = [0, 0]
+    let answer = () => {}
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const options: Partial<RemoteIssuerOptions> = {
+      introspection: { ...credentials, endpoint: `${issuer}/introspect` },
+      async fetch() {
+        asked++
+        await answered
+        return Response.json({ active: false })
+      },
+    }
+    const call = await startApi({ ...world, issuer } as World, options, { onRequest: () => arrived++ })
+    const calls = Array.from({ length: 200 }, () => call(junk()))
+    await until('all are there', () => arrived === 200)
+    answer()
+    const statuses = await Promise.all(calls)
+    expect(asked).toBeLessThanOrEqual(48)
+    expect(statuses.filter((status) => status === 503).length).toBeGreaterThanOrEqual(150)
+  })
+
+  test('does not wait for an issuer that fails, where an answer of before may be used', async () => {
+    const world = await start()
+    const pending: ((error: Error) => void)[] = []
+    let isAway = false
+    const call = await startApi({ ...world, issuer } as World, {
+      introspection: {
+        ...credentials,
+        endpoint: `${issuer}/introspect`,
+        cache: 1,
+        staleWhileError: 3600,
+      },
+      async fetch(_url, init) {
+        if (!isAway) return Response.json(answerOf(world, init?.body))
+        return new Promise((_resolve, reject) => {
+          pending.push(reject)
+        })
+      },
+    })
+    const [one, two] = [junk(), junk()]
+    expect([await call(one), await call(two)]).toEqual([200, 200])
+    isAway = true
+    world.clock.advance(2)
+    const first = call(one)
+    await until('it is asked', () => pending.length === 1)
+    pending[0]?.(new Error('no answer in time'))
+    expect(await first).toBe(200)
+    world.clock.advance(2)
+    const next = call(one)
+    await until('it is asked again', () => pending.length === 2)
+    // Meanwhile.
+    expect(await call(two)).toBe(200)
+    isAway = false
+    pending[1]?.(new Error('no answer in time'))
+    expect(await next).toBe(200)
+    world.clock.advance(2)
+    expect([await call(junk()), await call(one), await call(two)]).toEqual([200, 200, 200])
+  })
 })

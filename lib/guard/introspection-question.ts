@@ -20,7 +20,7 @@ export interface QuestionParts {
 
 export type IntrospectionAnswer = Readonly<Record<string, unknown>> & { readonly active: boolean }
 
-/** Seconds after a question that failed in which the next ones fail at once. */
+/** Seconds after a question that failed in which the next ones fail at once; then one is tried, and the others fail until it is answered. */
 const PAUSE = 1
 
 /** Asks an issuer elsewhere about one token (RFC 7662, RFC 9701). */
@@ -28,6 +28,7 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
   const { clientId, clientSecret, clientAssertion, signed } = settings
   let endpoint = settings.endpoint
   let failure: { readonly error: unknown; readonly at: NumericDate } | undefined
+  let isTrying = false
 
   async function credentials(form: URLSearchParams): Promise<Record<string, string>> {
     if (clientSecret !== undefined) {
@@ -58,7 +59,9 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
 
   /** @throws Error where there is no answer of 200 that says whether the token is active */
   return async function ask(token: string): Promise<IntrospectionAnswer> {
-    if (failure !== undefined && Math.abs(clock() - failure.at) < PAUSE) throw failure.error
+    if (failure !== undefined && (isTrying || Math.abs(clock() - failure.at) < PAUSE)) throw failure.error
+    const isTry = failure !== undefined
+    isTrying = isTry
     try {
       const answer = await send(token)
       failure = undefined
@@ -69,6 +72,8 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
       // It may have moved: the metadata is asked again next time.
       endpoint = settings.endpoint
       throw error
+    } finally {
+      if (isTry) isTrying = false
     }
   }
 }

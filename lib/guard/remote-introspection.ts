@@ -5,7 +5,7 @@ import { MAX_TOKEN } from '../tokens/compact-jws.ts'
 import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
 import { createRecent } from '../tokens/recent.ts'
 import { type CacheLimits, createTokenCache, type Remembered } from '../tokens/token-cache.ts'
-import { Overcrowded } from '../tokens/turns.ts'
+import { createTurns, Overcrowded } from '../tokens/turns.ts'
 import { type Verified, verifiedOf } from '../tokens/verified.ts'
 import type { IntrospectionSettings } from './introspection-options.ts'
 import type { IntrospectionAnswer } from './introspection-question.ts'
@@ -33,8 +33,9 @@ interface Answered extends Remembered {
   readonly believedUntil: NumericDate
 }
 
-/** Questions on their way at once; over that, 503. */
-const MAX_IN_FLIGHT = 256
+/** Questions on their way at once, and how many more may wait for that; over that, 503. */
+const AT_ONCE = 32
+const WAITING = 224
 /** Tokens that were none, over good ones, from one address that make it a suspect, and the most that are held against it. */
 const SUSPECT = 8
 const WORST = 64
@@ -59,7 +60,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   const misses = createRecent<string, number>(ADDRESSES)
   let suspectsTurnAt = Number.NEGATIVE_INFINITY
   let isRush = false
-  let inFlight = 0
+  const inTurn = createTurns(AT_ONCE, WAITING)
   const underWay = new Map<TokenKey, Promise<Found>>()
 
   /**
@@ -116,13 +117,14 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     const signed = isOpaque ? undefined : await verifyJwt(token, from)
     if (signed === undefined && !isOpaque) return { verified: undefined, isForAll: true }
     const address = isOpaque ? from() : ''
-    if (isOpaque && known === undefined) takeTurn(address)
     const askedAt = clock()
     let answer: IntrospectionAnswer
-    inFlight++
     try {
-      if (inFlight > MAX_IN_FLIGHT) throw new Error(`${MAX_IN_FLIGHT} tokens are being asked about already`)
-      answer = await ask(token)
+      answer = await inTurn(() => {
+        // Once it is his turn: what came of those who came with him counts.
+        if (isOpaque && known === undefined) takeTurn(address)
+        return ask(token)
+      })
       // Of another token: what lies between mixed the answers up.
       if (signed !== undefined && answer.jti !== undefined && answer.jti !== signed.claims.jti)
         throw new Error('the issuer answered about another token')
@@ -130,8 +132,6 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
       if (known !== undefined && clock() < known.goodUntil)
         return { verified: known.verified, isForAll: true }
       throw error
-    } finally {
-      inFlight--
     }
     if (isOpaque) judgeAddress(address, answer.active)
     const isLimited = answer.uses_limited === true
