@@ -3,8 +3,10 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import express from 'express'
+import { localReplays } from '../../lib/guard/local-replays.ts'
 import { partsOf } from '../../lib/http/aat.ts'
 import { getAat, type RemoteIssuerOptions, remoteIssuer, requireAat, type Stores } from '../../lib/index.ts'
+import type { Sha256 } from '../../lib/protocol/digest.ts'
 import { athOf, dpopKey } from '../support/dpop.ts'
 import { forge } from '../support/forge.ts'
 import { recordingStores } from '../support/recording-stores.ts'
@@ -373,4 +375,15 @@ describe('an API elsewhere that asks its issuer', () => {
     world.clock.advance(2)
     expect([await call(junk()), await call(one), await call(two)]).toEqual([200, 200, 200])
   })
+})
+
+test('local replays have room for what one instance serves in the minutes that a proof with a nonce takes', async () => {
+  const clock = manualClock()
+  const replays = localReplays(clock)
+  for (let request = 0; request < 400_000; request++) {
+    clock.advance(1 / 1500)
+    const key = `${request}` as Sha256
+    if ((await replays.claim(key, clock() + 300)) !== 'fresh') throw new Error('seen')
+  }
+  expect(await replays.claim('399999' as Sha256, clock() + 300)).toBe('seen')
 })

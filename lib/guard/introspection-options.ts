@@ -16,7 +16,8 @@ export interface RemoteIntrospectionOptions {
   /** Seconds that a good answer is believed for longer while the issuer cannot be asked (default 0, to 3,600). */
   staleWhileError?: number | undefined
   /**
-   * Ask for answers that a key of the issuer's JWK Set signed (RFC 9701), where what lies between is not trusted (default false).
+   * Ask for answers that a key of the issuer's JWK Set signed (RFC 9701), which can be kept as evidence (default false). What lies between
+   * cannot change one, but could give that about another opaque token of the last minute: TLS has to end at the issuer's.
    */
   signed?: boolean | undefined
   /** Default as the issuer's metadata says. */

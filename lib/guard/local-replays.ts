@@ -2,8 +2,8 @@ import { StoreUnavailable } from '../protocol/oauth-error.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { ReplayStore } from '../stores/ports.ts'
 
-/** Proofs that one instance remembers, some 120 bytes each: those of two minutes at 2,000 requests a second. */
-const MOST = 250_000
+/** Proofs that one instance remembers, some 120 bytes each: those of five minutes, which ones with nonces take, at 1,600 requests a second. */
+const MOST = 500_000
 
 /** Replays that this process alone knows of. Forgetting one would let it in again, so a full memory refuses. */
 export function localReplays(clock: Clock, most = MOST): ReplayStore {
