@@ -3,9 +3,12 @@ import type { Clock } from '../protocol/time.ts'
 import type { CounterStore } from '../stores/ports.ts'
 import { FetchFailure } from './fetch-failure.ts'
 
-/** Fetches at once in this process, and of them to one host. */
+/** Fetches at once in this process. */
 const MAX_AT_ONCE = 64
-const MAX_AT_ONCE_OF_HOST = 4
+/** Of them of what somebody relies on already, or of what nobody does yet: neither can take the places of the other. */
+const MAX_AT_ONCE_OF_KIND = 48
+/** Of a kind to one host. */
+const MAX_AT_ONCE_OF_HOST = { kept: 16, others: 4 }
 /**
  * Fetches in a minute by all instances: in all, of one host, caused by requests from one address, and by those of one host. So
  * nobody alone can use up what there is for all, or shut out a client by asking its host for this and that.
@@ -29,20 +32,26 @@ export function createFetchSlots({
   readonly counters: CounterStore
   readonly clock: Clock
 }) {
-  let taken = 0
-  const takenByHost = new Map<string, number>()
+  const taken = { kept: 0, others: 0 }
+  const takenByHost = { kept: new Map<string, number>(), others: new Map<string, number>() }
 
   function take(host: string, { isKept = false }: FetchReason): () => void {
-    const ofHost = takenByHost.get(host) ?? 0
-    if (taken >= MAX_AT_ONCE || (ofHost >= MAX_AT_ONCE_OF_HOST && !isKept))
+    const kind = isKept ? 'kept' : 'others'
+    const byHost = takenByHost[kind]
+    const ofHost = byHost.get(host) ?? 0
+    if (
+      taken.kept + taken.others >= MAX_AT_ONCE ||
+      taken[kind] >= MAX_AT_ONCE_OF_KIND ||
+      ofHost >= MAX_AT_ONCE_OF_HOST[kind]
+    )
       throw new FetchFailure('busy', 'too many documents are being fetched', { retryAfter: 5 })
-    taken++
-    takenByHost.set(host, ofHost + 1)
+    taken[kind]++
+    byHost.set(host, ofHost + 1)
     return () => {
-      taken--
-      const left = (takenByHost.get(host) ?? 1) - 1
-      if (left === 0) takenByHost.delete(host)
-      else takenByHost.set(host, left)
+      taken[kind]--
+      const left = (byHost.get(host) ?? 1) - 1
+      if (left === 0) byHost.delete(host)
+      else byHost.set(host, left)
     }
   }
 
