@@ -1,26 +1,26 @@
-import { type ClientOptions, clientOptions } from './client-options.ts'
+import { type ClientOptions, clientOption } from './client-options.ts'
 import {
   type ClientMetadataDocumentOptions,
   clientMetadataDocumentsOption,
   type OutboundOptions,
-  outboundShape,
+  outboundOption,
 } from './document-options.ts'
-import { type DpopOptions, dpopShape } from './dpop-options.ts'
+import { type DpopOptions, dpopOption } from './dpop-options.ts'
 import { endpointPathsOption } from './endpoint-paths.ts'
 import type { IssuanceHooks } from './grants/grant-type.ts'
 import type { EndpointName } from './http/aat.ts'
 import type { ClientCertificate } from './http/client-certificate.ts'
-import { type IdpSessionOptions, idpSessionsShape } from './idp-session-options.ts'
-import { type KeyOptions, keysShape } from './key-options.ts'
+import { type IdpSessionOptions, idpSessionsOption } from './idp-session-options.ts'
+import { type KeyOptions, keysOption } from './key-options.ts'
 import {
   type Check,
   callback,
   either,
   flag,
   listOf,
-  object,
   oneOf,
   optional,
+  optionalObject,
   secretOf,
   text,
   verified,
@@ -31,7 +31,7 @@ import { type ResourceOptions, resourcesOption } from './protocol/resource-optio
 import { problemOfPublishedUrl } from './protocol/resource-uri.ts'
 import { type Clock, type Every, systemClock, systemEvery, systemMonotonic } from './protocol/time.ts'
 import { type RefreshTokenOptions, refreshTokenShape } from './refresh-policy.ts'
-import { type RegistrationOptions, registrationShape } from './registration-options.ts'
+import { type RegistrationOptions, registrationOption } from './registration-options.ts'
 import type { Stores } from './stores/ports.ts'
 import { type VerifiedTokensOptions, verifiedTokensOption } from './tokens/token-cache.ts'
 
@@ -146,33 +146,22 @@ export const aatOptionsShape = {
   ),
   resources: resourcesOption,
   defaultResource: optional(text()),
-  clients: optional(listOf(clientOptions, { max: 10_000 }), []),
-  refreshTokens: optional(
-    object({
-      ...refreshTokenShape,
-      grace: optional(seconds(0, 60), 10),
-      dangerouslyKeepForPublicClients: optional(flag, false),
-    }),
-    {
-      issuance: undefined,
-      lifetime: undefined,
-      absoluteLifetime: undefined,
-      boundToIdpSession: undefined,
-      whenIdpSessionEndUnknown: undefined,
-      grace: 10,
-      dangerouslyKeepForPublicClients: false,
-    },
-  ),
-  registration: registrationShape,
-  idpSessions: idpSessionsShape,
-  dpop: dpopShape,
+  clients: optional(listOf(clientOption, { max: 10_000 }), []),
+  refreshTokens: optionalObject({
+    ...refreshTokenShape,
+    grace: optional(seconds(0, 60), 10),
+    dangerouslyKeepForPublicClients: optional(flag, false),
+  }),
+  registration: registrationOption,
+  idpSessions: idpSessionsOption,
+  dpop: dpopOption,
   clientCertificate: optional(callback<ClientCertificate>()),
   clientMetadataDocuments: clientMetadataDocumentsOption,
-  outbound: outboundShape,
+  outbound: outboundOption,
   codeLifetime: optional(seconds(1, 600), 60),
   authorizationLifetime: optional(seconds(30, 3600), 600),
   consentLifetime: optional(seconds(0, LONGEST), 90 * DAY),
-  keys: keysShape,
+  keys: keysOption,
   endpoints: endpointPathsOption,
   claims: optional(callback<NonNullable<IssuanceHooks['claims']>>()),
   isSubjectActive: optional(callback<NonNullable<IssuanceHooks['isSubjectActive']>>()),

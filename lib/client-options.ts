@@ -10,6 +10,7 @@ import {
   object,
   oneOf,
   optional,
+  optionalObject,
   secretOf,
   text,
   verified,
@@ -67,7 +68,7 @@ export interface ClientOptions {
 }
 
 /** What is checked of each client. */
-export const clientOptions = object({
+export const clientOption = object({
   clientId: verified<string>((value) =>
     typeof value === 'string' &&
     value !== '' &&
@@ -93,7 +94,7 @@ export const clientOptions = object({
   defaultScopes: optional(listOf(text({ max: 128 }))),
   accessTokenLifetime: optional(whole('seconds', 1, 86_400)),
   accessTokenFormat: optional(oneOf('jwt', 'opaque')),
-  refreshTokens: optional(object(refreshTokenShape)),
+  refreshTokens: optionalObject(refreshTokenShape),
   dpopBoundAccessTokens: optional(flag, false),
   tlsClientCertificateBoundAccessTokens: optional(flag, false),
   firstParty: optional(flag, false),
@@ -109,7 +110,7 @@ interface ClientRules extends RedirectUriRules {
 
 /** The client record that the options of one come to; reports what does not fit together. */
 export function clientOf(
-  given: ReturnType<typeof clientOptions>,
+  given: ReturnType<typeof clientOption>,
   where: string,
   options: ClientRules,
   resources: ResourceCatalogue,
@@ -124,7 +125,7 @@ export function clientOf(
   const grantTypes =
     given.grantTypes ??
     (given.redirectUris.length > 0 ? ['authorization_code', 'refresh_token'] : ['client_credentials'])
-  const refreshPolicy = policyOf(settingsOf(given.refreshTokens ?? {}, serverSettings))
+  const refreshPolicy = policyOf(settingsOf(given.refreshTokens, serverSettings))
 
   if (method.startsWith('client_secret') && secrets.length === 0)
     report(`${where}.clientSecret is missing for ${method}`)

@@ -10,6 +10,7 @@ import {
   listOf,
   object,
   optional,
+  optionalObject,
   text,
   verified,
   whole,
@@ -39,43 +40,39 @@ export interface OutboundOptions {
 
 const DAY = 86_400
 
-const documentShape = object({
+const documents = object({
   hosts: optional(listOf(verified<string>(problemOfHost), { min: 1, max: 1000 })),
   policy: optional(text({ max: 32 }), DEFAULT_POLICY),
   trust: optional(callback<TrustDocument>()),
 })
-export type CheckedDocuments = ReturnType<typeof documentShape>
 
 /** `true`: with the defaults; `false` or left out: there are no such clients. */
-export const clientMetadataDocumentsOption: Check<CheckedDocuments | undefined> = (value, path, report) => {
-  const read = either((given) => typeof given === 'boolean', flag, documentShape)(
-    value ?? false,
-    path,
-    report,
-  )
+export const clientMetadataDocumentsOption: Check<ReturnType<typeof documents> | undefined> = (
+  value,
+  path,
+  report,
+) => {
+  const read = either((given) => typeof given === 'boolean', flag, documents)(value ?? false, path, report)
   if (typeof read !== 'boolean') return read
-  return read ? { hosts: undefined, policy: DEFAULT_POLICY, trust: undefined } : undefined
+  return read ? documents({}, path, report) : undefined
 }
 
-export const outboundShape = optional(
-  object({
-    ports: optional(listOf(whole('port', 1, 65_535)), []),
-    longestCache: optional(whole('seconds', 60, 7 * DAY), DAY),
-    staleWhileAway: optional(whole('seconds', 0, 30 * DAY), DAY),
-    network: optional(
-      verified<Network>((value) =>
-        (['resolve', 'connect', 'after'] as const).every(
-          (verb) => typeof (value as Network | null)?.[verb] === 'function',
-        )
-          ? undefined
-          : 'must have resolve, connect and after',
-      ),
-      systemNetwork,
+/** The `outbound` option. */
+export const outboundOption = optionalObject({
+  ports: optional(listOf(whole('port', 1, 65_535)), []),
+  longestCache: optional(whole('seconds', 60, 7 * DAY), DAY),
+  staleWhileAway: optional(whole('seconds', 0, 30 * DAY), DAY),
+  network: optional(
+    verified<Network>((value) =>
+      (['resolve', 'connect', 'after'] as const).every(
+        (verb) => typeof (value as Network | null)?.[verb] === 'function',
+      )
+        ? undefined
+        : 'must have resolve, connect and after',
     ),
-  }),
-  { ports: [], longestCache: DAY, staleWhileAway: DAY, network: systemNetwork },
-)
-export type CheckedOutbound = ReturnType<typeof outboundShape>
+    systemNetwork,
+  ),
+})
 
 function problemOfHost(value: unknown): string | undefined {
   const isHost = problemOfRedirectHost(value) === undefined && /^[^:]*\.[^:]*(?::\d+)?$/.test(value as string)

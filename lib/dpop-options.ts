@@ -1,7 +1,7 @@
 import { localReplays } from './guard/local-replays.ts'
 import type { DpopRules } from './http/aat.ts'
 import type { DerivedKeys } from './protocol/derived-keys.ts'
-import { flag, object, oneOf, optional, whole } from './protocol/options.ts'
+import { flag, oneOf, optional, optionalObject, whole } from './protocol/options.ts'
 import type { Clock } from './protocol/time.ts'
 import type { Stores } from './stores/ports.ts'
 import { dpopNonces } from './tokens/dpop-nonce.ts'
@@ -24,22 +24,17 @@ export interface DpopOptions {
   replays?: 'shared' | 'local' | undefined
 }
 
-const defaults = { required: false, nonces: 'off' as const, proofLifetime: 60, replays: 'shared' as const }
-
-/** What is checked of `dpop`. */
-export const dpopShape = optional(
-  object({
-    required: optional(flag, defaults.required),
-    nonces: optional(oneOf('off', 'required'), defaults.nonces),
-    replays: optional(oneOf('shared', 'local'), defaults.replays),
-    proofLifetime: optional(whole('seconds', 5, 300), defaults.proofLifetime),
-  }),
-  defaults,
-)
+/** The `dpop` option. */
+export const dpopOption = optionalObject({
+  required: optional(flag, false),
+  nonces: optional(oneOf('off', 'required'), 'off'),
+  replays: optional(oneOf('shared', 'local'), 'shared'),
+  proofLifetime: optional(whole('seconds', 5, 300), 60),
+})
 
 /** What proofs must be, by the options. */
 export function dpopRules(
-  { required, nonces, proofLifetime, replays }: ReturnType<typeof dpopShape>,
+  { required, nonces, proofLifetime, replays }: ReturnType<typeof dpopOption>,
   secrets: readonly [DerivedKeys, ...DerivedKeys[]],
   stores: Pick<Stores, 'replays'>,
   clock: Clock,

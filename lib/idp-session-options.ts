@@ -1,5 +1,5 @@
 import type { CheckIdpSession } from './authorization/idp-session-check.ts'
-import { callback, object, oneOf, optional, whole } from './protocol/options.ts'
+import { callback, oneOf, optional, optionalObject, whole } from './protocol/options.ts'
 
 /** Sessions at the identity provider, for refresh tokens that are bound to one. */
 export interface IdpSessionOptions {
@@ -20,14 +20,11 @@ export interface IdpSessionOptions {
 }
 
 const DAY = 86_400
-const defaults = { checkTimeout: 2000, whenUnanswered: 'unavailable', longest: 30 * DAY } as const
 
-export const idpSessionsShape = optional(
-  object({
-    checkIdpSession: optional(callback<CheckIdpSession>()),
-    checkTimeout: optional(whole('milliseconds', 10, 30_000), defaults.checkTimeout),
-    whenUnanswered: optional(oneOf('unavailable', 'go-on'), defaults.whenUnanswered),
-    longest: optional(whole('seconds', 60, 400 * DAY), defaults.longest),
-  }),
-  { checkIdpSession: undefined, ...defaults },
-)
+/** The `idpSessions` option. */
+export const idpSessionsOption = optionalObject({
+  checkIdpSession: optional(callback<CheckIdpSession>()),
+  checkTimeout: optional(whole('milliseconds', 10, 30_000), 2000),
+  whenUnanswered: optional(oneOf('unavailable', 'go-on'), 'unavailable'),
+  longest: optional(whole('seconds', 60, 400 * DAY), 30 * DAY),
+})

@@ -1,6 +1,7 @@
 import { algorithms, type SigningAlgorithm } from './protocol/jwa.ts'
-import { object, oneOf, optional, verified, whole } from './protocol/options.ts'
+import { oneOf, optional, optionalObject, verified, whole } from './protocol/options.ts'
 
+/** Signing keys, and the times by which they rotate. */
 export interface KeyOptions {
   /** Default `ES256`. */
   alg?: SigningAlgorithm | undefined
@@ -22,28 +23,18 @@ const DAY = 86_400
 const LONGEST = 2 ** 31
 const seconds = (min: number, max: number) => whole('seconds', min, max)
 
-export const keysShape = optional(
-  object({
-    alg: optional(oneOf(...(Object.keys(algorithms) as SigningAlgorithm[])), 'ES256'),
-    rsaBits: optional(
-      verified<number>((value) =>
-        [2048, 3072, 4096].includes(value as number) ? undefined : 'must be 2048, 3072 or 4096',
-      ),
-      2048,
+/** The `keys` option. */
+export const keysOption = optionalObject({
+  alg: optional(oneOf(...(Object.keys(algorithms) as SigningAlgorithm[])), 'ES256'),
+  rsaBits: optional(
+    verified<number>((value) =>
+      [2048, 3072, 4096].includes(value as number) ? undefined : 'must be 2048, 3072 or 4096',
     ),
-    rotationInterval: optional(seconds(1, LONGEST), 30 * DAY),
-    publishBefore: optional(seconds(0, LONGEST), DAY),
-    jwksMaxAge: optional(seconds(0, DAY), 300),
-    verifierCache: optional(seconds(0, 30 * DAY), 600),
-    clockTolerance: optional(seconds(0, 3600), 60),
-  }),
-  {
-    alg: 'ES256' as SigningAlgorithm,
-    rsaBits: 2048,
-    rotationInterval: 30 * DAY,
-    publishBefore: DAY,
-    jwksMaxAge: 300,
-    verifierCache: 600,
-    clockTolerance: 60,
-  },
-)
+    2048,
+  ),
+  rotationInterval: optional(seconds(1, LONGEST), 30 * DAY),
+  publishBefore: optional(seconds(0, LONGEST), DAY),
+  jwksMaxAge: optional(seconds(0, DAY), 300),
+  verifierCache: optional(seconds(0, 30 * DAY), 600),
+  clockTolerance: optional(seconds(0, 3600), 60),
+})

@@ -12,6 +12,7 @@ import {
   object,
   oneOf,
   optional,
+  optionalObject,
   recordOf,
   text,
   verified,
@@ -19,7 +20,7 @@ import {
 } from './protocol/options.ts'
 import type { ResourceCatalogue } from './protocol/resource.ts'
 import { policyOf, type RefreshSettings } from './refresh-policy.ts'
-import { defaultQuotas, quotasOption, type RegistrationQuotaOptions } from './registration-quota-options.ts'
+import { quotasOption, type RegistrationQuotaOptions } from './registration-quota-options.ts'
 import {
   checkStatementIssuers,
   type StatementIssuerOptions,
@@ -121,14 +122,12 @@ const policies: Check<Record<string, CheckedPolicy>> = (value, path, report) => 
   return read
 }
 
-export const registrationShape = optional(
-  object({
-    policies: optional(policies, {}),
-    quotas: quotasOption,
-    softwareStatements: statementIssuersOption,
-  }),
-  { policies: {}, quotas: defaultQuotas, softwareStatements: [] },
-)
+/** The `registration` option. */
+export const registrationOption = optionalObject({
+  policies: optional(policies, {}),
+  quotas: quotasOption,
+  softwareStatements: statementIssuersOption,
+})
 
 /** What a server has that policies stand on. */
 interface ServerSettings {
@@ -142,7 +141,7 @@ interface ServerSettings {
 
 /** The rules that the options come to; reports what does not fit together. */
 export function registrationRulesOf(
-  options: ReturnType<typeof registrationShape>,
+  options: ReturnType<typeof registrationOption>,
   server: ServerSettings,
   report: (problem: string) => void,
 ): RegistrationRules {

@@ -1,12 +1,15 @@
 import type { Quota, RegistrationQuotas } from './clients/registration-quotas.ts'
-import { type Check, either, object, oneOf, optional, whole } from './protocol/options.ts'
+import { type Check, either, object, oneOf, optional, optionalObject, whole } from './protocol/options.ts'
 
+/** So many registrations in a window of time. */
 export interface QuotaOptions {
+  /** Registrations (default as the quota says; 1 to 1,000,000,000). */
   limit?: number | undefined
-  /** Seconds (default 3,600). */
+  /** Seconds (default 3,600; 1 to 2,678,400 = 31 days). */
   windowSeconds?: number | undefined
 }
 
+/** How many clients may register; `false`: any number. */
 export interface RegistrationQuotaOptions {
   /** From one address, or with access tokens of one user and client (default 100 in an hour). Initial access tokens have their uses. */
   perSource?: false | QuotaOptions | undefined
@@ -29,11 +32,13 @@ function quota(limit: number): Check<Quota | false> {
   return optional(either(isFalse, oneOf(false), numbers), { limit, windowSeconds: 3600 })
 }
 
-const quotas = object({ perSource: quota(100), perRedirectHost: quota(1000), global: quota(10_000) })
-
-export const defaultQuotas: RegistrationQuotas = quotas({}, '', () => undefined)
+const quotas = optionalObject({
+  perSource: quota(100),
+  perRedirectHost: quota(1000),
+  global: quota(10_000),
+})
 
 const none: Check<RegistrationQuotas> = () => ({ perSource: false, perRedirectHost: false, global: false })
 
 /** The `registration.quotas` option. */
-export const quotasOption: Check<RegistrationQuotas> = optional(either(isFalse, none, quotas), defaultQuotas)
+export const quotasOption: Check<RegistrationQuotas> = either(isFalse, none, quotas)

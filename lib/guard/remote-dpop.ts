@@ -1,5 +1,5 @@
 import { deriveKeys } from '../protocol/derived-keys.ts'
-import { listOf, object, optional, secretOf, verified, whole } from '../protocol/options.ts'
+import { listOf, optional, optionalObject, secretOf, verified, whole } from '../protocol/options.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { ReplayStore } from '../stores/ports.ts'
 import { dpopNonces } from '../tokens/dpop-nonce.ts'
@@ -19,23 +19,21 @@ export interface RemoteDpopOptions {
   proofLifetime?: number | undefined
 }
 
-export const remoteDpopShape = optional(
-  object({
-    replays: optional(
-      verified<ReplayStore>((value) =>
-        typeof (value as ReplayStore | null)?.claim === 'function'
-          ? undefined
-          : 'must be the replays of stores, as redisStores(client).replays',
-      ),
+/** The `dpop` option of `remoteIssuer`. */
+export const remoteDpopOption = optionalObject({
+  replays: optional(
+    verified<ReplayStore>((value) =>
+      typeof (value as ReplayStore | null)?.claim === 'function'
+        ? undefined
+        : 'must be the replays of stores, as redisStores(client).replays',
     ),
-    nonceSecrets: optional(listOf(secretOf(32), { min: 1, max: 8 })),
-    proofLifetime: optional(whole('seconds', 5, 300), 60),
-  }),
-  { replays: undefined, nonceSecrets: undefined, proofLifetime: 60 },
-)
+  ),
+  nonceSecrets: optional(listOf(secretOf(32), { min: 1, max: 8 })),
+  proofLifetime: optional(whole('seconds', 5, 300), 60),
+})
 
 export function remoteDpopRules(
-  { replays, nonceSecrets, proofLifetime }: ReturnType<typeof remoteDpopShape>,
+  { replays, nonceSecrets, proofLifetime }: ReturnType<typeof remoteDpopOption>,
   clock: Clock,
 ): Omit<SenderRules, 'readCertificate'> {
   const [newest, ...older] = (nonceSecrets ?? []).map(deriveKeys)

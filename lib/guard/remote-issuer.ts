@@ -14,7 +14,7 @@ import { introspectionOption, type RemoteIntrospectionOptions } from './introspe
 import { createQuestion } from './introspection-question.ts'
 import { fetchPost, keepAlivePost } from './post-form.ts'
 import { type Fetch, remoteDocuments } from './remote-documents.ts'
-import { type RemoteDpopOptions, remoteDpopRules, remoteDpopShape } from './remote-dpop.ts'
+import { type RemoteDpopOptions, remoteDpopOption, remoteDpopRules } from './remote-dpop.ts'
 import { createRemoteIntrospection } from './remote-introspection.ts'
 import { createRemoteKeys } from './remote-keys.ts'
 import type { TokenSource } from './token-source.ts'
@@ -93,7 +93,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
       cacheLifetime: optional(whole('seconds', 1, 86_400), 600),
       verifiedTokens: verifiedTokensOption,
       introspection: introspectionOption,
-      dpop: remoteDpopShape,
+      dpop: remoteDpopOption,
       clientCertificate: optional(callback<ClientCertificate>()),
       cooldown: optional(whole('seconds', 1, 3600), 30),
       timeout: optional(whole('seconds', 1, 60), 5),

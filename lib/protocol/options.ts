@@ -56,6 +56,12 @@ export function object<S extends Shape>(shape: S): Check<Read<S>> {
   }
 }
 
+/** An object all of whose members may be left out, and which may be left out itself: the defaults are those of the members. */
+export function optionalObject<S extends Shape>(shape: S): Check<Read<S>> {
+  const check = object(shape)
+  return (value, path, report) => check(value === undefined ? {} : value, path, report)
+}
+
 export function optional<T>(check: Check<T>): Check<T | undefined>
 export function optional<T>(check: Check<T>, fallback: T): Check<T>
 export function optional<T>(check: Check<T>, fallback?: T): Check<T | undefined> {

@@ -1,5 +1,5 @@
 import type { TokenKey } from '../protocol/digest.ts'
-import { type Check, object, optional, whole } from '../protocol/options.ts'
+import { type Check, optional, optionalObject, whole } from '../protocol/options.ts'
 import type { NumericDate } from '../protocol/time.ts'
 
 /** How much is remembered of verified access tokens; what is over it is verified again. */
@@ -12,16 +12,11 @@ export interface VerifiedTokensOptions {
 
 export type CacheLimits = { readonly [K in keyof VerifiedTokensOptions]-?: number }
 
-const DEFAULT_ENTRIES = 50_000
-const DEFAULT_BYTES = 64 * 1024 * 1024
-
-export const verifiedTokensOption: Check<CacheLimits> = optional(
-  object({
-    entries: optional(whole('tokens', 0, 1_000_000), DEFAULT_ENTRIES),
-    bytes: optional(whole('bytes', 0, 2 ** 33), DEFAULT_BYTES),
-  }),
-  { entries: DEFAULT_ENTRIES, bytes: DEFAULT_BYTES },
-)
+/** The `verifiedTokens` option. */
+export const verifiedTokensOption: Check<CacheLimits> = optionalObject({
+  entries: optional(whole('tokens', 0, 1_000_000), 50_000),
+  bytes: optional(whole('bytes', 0, 2 ** 33), 64 * 1024 * 1024),
+})
 
 /** What is remembered of a token. */
 export interface Remembered {
