@@ -387,3 +387,30 @@ test('local replays have room for what one instance serves in the minutes that a
   }
   expect(await replays.claim('399999' as Sha256, clock() + 300)).toBe('seen')
 })
+
+test('of several issuers, the one that issues bound tokens only has no others taken either', async () => {
+  const clock = manualClock()
+  const stores = await makeStores(clock)
+  const before = await start({ clock, stores })
+  const { body } = await before.token({ grant_type: 'client_credentials', scope: 'a' })
+  const world = await start({
+    clock,
+    stores,
+    issuer: before.issuer,
+    aat: { dpop: { required: true } },
+    after(app, aat) {
+      const partner = remoteIssuer('https://partner.example', {
+        resources: { [`${aat.issuer}/api`]: { scopes: ['a'] } },
+        fetch: async () => Response.json({ keys: [] }),
+      })
+      app.get('/api/both', requireAat([aat, partner]), (_req, res) => void res.end())
+      app.get('/api/any', requireAat([aat, partner], { dpop: 'accept' }), (_req, res) => void res.end())
+    },
+  })
+  const refused = await world.call('/api/both', body.access_token)
+  expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([
+    401,
+    expect.stringContaining('Bearer error="invalid_token"'),
+  ])
+  expect((await world.call('/api/any', body.access_token)).status).toBe(200)
+})

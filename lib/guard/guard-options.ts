@@ -33,7 +33,7 @@ export interface RequireAatOptions<Claims = unknown> {
   whenRevocationStale?: 'refuse' | 'accept' | undefined
   /**
    * `accept`: tokens that are bound to a key need their DPoP proof, others do not (RFC 9449). `require`: only bound ones are good
-   * here. Default `require` where the server issues nothing else (`dpop: { required: true }`), else `accept`.
+   * here. Default `require` for tokens of servers that issue nothing else (`dpop: { required: true }`), else `accept`.
    */
   dpop?: 'accept' | 'require' | undefined
   /**
@@ -52,7 +52,8 @@ export interface GuardSettings<Claims> {
   readonly acrs: readonly string[]
   readonly maxAge: number | undefined
   readonly whenRevocationStale: 'refuse' | 'accept'
-  readonly dpop: 'accept' | 'require'
+  /** Whose tokens are good with a DPoP proof only. */
+  readonly needsProof: (source: TokenSource) => boolean
   readonly readClaims: RequireAatOptions<Claims>['readClaims']
 }
 
@@ -126,7 +127,7 @@ export function readGuardOptions<Claims>(
     acrs: [acr ?? []].flat(),
     maxAge,
     whenRevocationStale,
-    dpop: dpop ?? (sources.every(({ senders }) => senders.required) ? 'require' : 'accept'),
+    needsProof: ({ senders }) => (dpop === undefined ? senders.required : dpop === 'require'),
     readClaims,
   }
 }

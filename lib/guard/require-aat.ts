@@ -46,7 +46,8 @@ export function requireAat<Claims = unknown>(
 ): AatGuard {
   const sources = sourcesOf(issuer)
   const settings = readGuardOptions(sources, options)
-  const { resource, readClaims, whenRevocationStale, dpop } = settings
+  const { resource, readClaims, whenRevocationStale, needsProof } = settings
+  const isDpopAlone = sources.every(needsProof)
   const pick = pickSource(sources)
   const refusals = refusalsOf(settings)
   const shortcomingOf = judgeOf(settings, refusals)
@@ -135,10 +136,11 @@ export function requireAat<Claims = unknown>(
     const req = request as Request
     const presented = readCredential(req)
     const { isDpop } = presented
-    const offer = isDpop || dpop === 'require' ? 'DPoP' : 'Bearer, DPoP'
+    const offer = isDpop || isDpopAlone ? 'DPoP' : 'Bearer, DPoP'
     if ('problem' in presented) return answer(refusals[presented.problem], offer, req, res, next)
-    const source = dpop === 'require' && !isDpop ? undefined : pick(presented.token)
-    if (source === undefined) return answer(refusals.invalidToken, offer, req, res, next)
+    const source = pick(presented.token)
+    if (source === undefined || (!isDpop && needsProof(source)))
+      return answer(refusals.invalidToken, offer, req, res, next)
     if (isDpop && source.senders.nonces !== undefined)
       res.setHeader('DPoP-Nonce', source.senders.nonces.current(source.clock()))
 
