@@ -32,6 +32,7 @@ test('client_credentials, revoked while the request is on the way: 503, and the 
     expect((await world.token(ask, credentials)).status).toBe(503)
     meanwhile = async () => undefined
     expect((await world.token(ask, credentials)).body.error).toBe('invalid_client')
+    expect(world.eventsNamed('fault')).toEqual([])
   } finally {
     await world.close()
   }

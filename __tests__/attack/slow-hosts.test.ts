@@ -48,3 +48,20 @@ test('documents that somebody relies on and whose hosts hang do not keep new one
     await site.close()
   }
 })
+
+test('hosts of strangers that are away are 503, and no fault of this server: nobody can raise its alarms by them', async () => {
+  const site = await startSite({ authorize: { rateLimit: false } })
+  try {
+    site.host.connectBy(() => Promise.reject(new Error('nobody is there')))
+    for (let index = 0; index < 20; index++) {
+      const { status, headers } = await site.ask({
+        client_id: `https://${index}.client-host.com/client.json`,
+      })
+      expect([status, Number(headers.get('retry-after')) > 0]).toEqual([503, true])
+    }
+    expect(site.world.eventsNamed('client.document_unavailable')).toHaveLength(20)
+    expect(site.world.eventsNamed('fault')).toEqual([])
+  } finally {
+    await site.close()
+  }
+})

@@ -40,6 +40,7 @@ export function createClientKeys({ documents: makeDocuments, renewClient }: Clie
       if (error.kind === 'refused') return undefined
       throw new OAuthError('temporarily_unavailable', 'the keys of the client cannot be had now', {
         cause: error.message,
+        isFault: false,
         retryAfter: error.retryAfter ?? 5,
       })
     }

@@ -110,6 +110,7 @@ export function createDocumentClients({
         'the metadata document of the client cannot be had now',
         {
           cause: error.message,
+          isFault: false,
           retryAfter: error.retryAfter ?? 5,
         },
       )

@@ -61,6 +61,7 @@ export function clientCredentialsGrant({
     if (revocations.covers({ clientId: client.id, subject, issuedAt: now }))
       throw new OAuthError('temporarily_unavailable', 'what the client holds was just ended', {
         retryAfter: 1,
+        isFault: false,
       })
     reportIssued(emit, minted, 'client_credentials', resource.identifier)
     return {

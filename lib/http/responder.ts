@@ -14,7 +14,7 @@ type FaultReporter = Pick<AatParts, 'emit' | 'random'>
  * stands in the `fault` event too. What was thrown itself is never sent.
  */
 export function toOAuthError(error: unknown, where: string, { emit, random }: FaultReporter): OAuthError {
-  if (error instanceof OAuthError && error.status < 500) return error
+  if (error instanceof OAuthError && !error.isFault) return error
   // A body parser's errors are the client's. A status alone tells nothing: what a hook's HTTP client throws has one too.
   if (
     !(error instanceof OAuthError) &&

@@ -43,6 +43,8 @@ export interface OAuthErrorOptions {
   retryAfter?: number
   /** The `WWW-Authenticate` header, where another than Basic fits. */
   challenge?: string
+  /** Of a status over 499: false where nothing is wrong here, so that strangers do not make `fault` events (default true). */
+  isFault?: boolean
 }
 
 /**
@@ -55,6 +57,8 @@ export class OAuthError extends Error {
   readonly status: number
   readonly retryAfter: number | undefined
   readonly challenge: string | undefined
+  /** Something is wrong here. */
+  readonly isFault: boolean
 
   /** @throws TypeError for a code that is not in the table */
   constructor(code: OAuthErrorCode, description: string, options: OAuthErrorOptions = {}) {
@@ -66,6 +70,7 @@ export class OAuthError extends Error {
     this.code = code
     this.status = options.status ?? statusOf[code]
     this.challenge = options.challenge
+    this.isFault = this.status >= 500 && options.isFault !== false
     this.retryAfter = options.retryAfter ?? (this.status === 503 ? 1 : undefined)
   }
 }
