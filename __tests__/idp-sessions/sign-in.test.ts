@@ -134,12 +134,15 @@ describe('a user whose session at the provider is over is sent to sign in again'
 
   test('between the look and the code: the code is good for nothing', () => {
     let during: (() => Promise<void>) | undefined
+    let ended: Promise<void> | undefined
     return withWorld(
       bound(),
       async (world) => {
         const browser = await aliceIn(world)
         during = () => world.aat.idpSessions.end(ONE)
         const { code, verifier } = await world.authorize({ scope: 'a' }, { browser })
+        expect(ended).toBeInstanceOf(Promise)
+        await ended
         const answer = await world.token({
           grant_type: 'authorization_code',
           code,
@@ -155,7 +158,9 @@ describe('a user whose session at the provider is over is sent to sign in again'
       {
         // resolveUser answers, and while the code is being made the session ends.
         after(_app, aat) {
-          aat.on('authorization.granted', () => void during?.())
+          aat.on('authorization.granted', () => {
+            ended = during?.()
+          })
         },
       },
     )
