@@ -27,7 +27,7 @@ const fences: Record<string, readonly string[]> = {
   express: ['endpoints', 'guard', 'http', 'idp'],
   'express-rate-limit': ['http'],
   helmet: ['http'],
-  jose: ['tokens', 'keys', 'clients', 'guard', 'idp'],
+  jose: ['keys', 'clients', 'idp'],
   'openid-client': ['idp'],
   '@node-saml/node-saml': ['idp'],
   ioredis: ['stores/redis'],
