@@ -38,6 +38,7 @@ import { type VerifiedTokensOptions, verifiedTokensOption } from './tokens/token
 /** Dangers that production is refused for, unless they are named in `allowInProduction`. */
 export type ProductionDanger = 'memory-stores' | 'generated-secret' | 'http-issuer'
 
+/** The options of `createAat`: everything is checked when it is called. Durations are in seconds. */
 export interface AatOptions {
   /** The issuer identifier: an https URL without query and fragment (http on loopback). Never taken from a request. */
   issuer: string
@@ -49,7 +50,9 @@ export interface AatOptions {
   resources: Record<string, ResourceOptions>
   /** For requests that name no resource; default the only one. */
   defaultResource?: string | undefined
+  /** Clients that the app vouches for (default none). */
   clients?: ClientOptions[] | undefined
+  /** Of all clients that have nothing else of their own. */
   refreshTokens?: RefreshTokenOptions & {
     /** Seconds in which a spent token's immediate successor is given again (default 10, 0 to 60). */
     grace?: number
@@ -70,12 +73,13 @@ export interface AatOptions {
   outbound?: OutboundOptions | undefined
   /** Seconds that an authorization code lives (default 60, 1 to 600). */
   codeLifetime?: number | undefined
-  /** Seconds that a user has for signing in and deciding (default 600). */
+  /** Seconds that a user has for signing in and deciding (default 600, 30 to 3,600). */
   authorizationLifetime?: number | undefined
   /** Seconds for which a consent is remembered (default 7,776,000 = 90 days; 0: never). */
   consentLifetime?: number | undefined
+  /** Signing keys, and the times by which they rotate. */
   keys?: KeyOptions | undefined
-  /** Where the endpoints are, as paths on the issuer's origin. */
+  /** Where the endpoints are, as paths on the issuer's origin (default `/oauth/token` and so on, behind the issuer's path). */
   endpoints?: Partial<Record<EndpointName, string>> | undefined
   /** Custom claims for access tokens; cannot set registered ones. At most 1,000 bytes of JSON. */
   claims?: NonNullable<IssuanceHooks['claims']> | undefined

@@ -30,19 +30,23 @@ import type { Client, ClientAuthenticationMethod } from './stores/ports.ts'
 
 /** A client that the app vouches for. */
 export interface ClientOptions {
+  /** 1 to 255 characters; not like the ids of clients that register (`dcr_…`) or publish what they are (https URLs). */
   clientId: string
   /** One secret, or several while they rotate, newest first; at least 16 characters each. */
   clientSecret?: string | string[] | undefined
   /** Default `client_secret_basic` with a secret, `private_key_jwt` with `jwks` or `jwksUri`, else `none`. */
   tokenEndpointAuthMethod?: ClientAuthenticationMethod | undefined
-  /** Public keys, for `private_key_jwt`. */
+  /** Public keys, for `private_key_jwt` (RFC 7523). */
   jwks?: { keys: Record<string, unknown>[] }
   /** Where it publishes its keys, in place of `jwks`: https to a public host, fetched like those of strangers. */
   jwksUri?: string | undefined
   /** The one algorithm of its assertions. */
   tokenEndpointAuthSigningAlg?: string | undefined
+  /** What the consent page calls it. */
   name?: string | undefined
+  /** Where users may be sent back to, compared as text (RFC 9700 §4.1); at most 50 (default none). */
   redirectUris?: string[] | undefined
+  /** `native` may have redirect URIs on the user's own machine and of private-use schemes; default by its redirect URIs. */
   applicationType?: 'web' | 'native' | undefined
   /** Default `authorization_code` and `refresh_token` with redirect URIs, else `client_credentials`. */
   grantTypes?: ('authorization_code' | 'refresh_token' | 'client_credentials')[] | undefined
@@ -50,16 +54,17 @@ export interface ClientOptions {
   scopes?: string[] | undefined
   /** What it gets without asking (default the resource's). */
   defaultScopes?: string[] | undefined
-  /** Seconds; may only shorten the resource's. */
+  /** Seconds that its access tokens live; may only shorten the resource's (1 to 86,400). */
   accessTokenLifetime?: number | undefined
   /** Instead of the resource's; see there. */
   accessTokenFormat?: 'jwt' | 'opaque' | undefined
+  /** What is its own; else as of the server. */
   refreshTokens?: RefreshTokenOptions | undefined
   /** It gets no token without a DPoP proof (default false; RFC 9449). */
   dpopBoundAccessTokens?: boolean | undefined
   /** Its tokens are bound to the certificate of its TLS connection, and it gets none without (default false; RFC 8705). */
   tlsClientCertificateBoundAccessTokens?: boolean | undefined
-  /** No consent page: the client is a part of the app itself. */
+  /** No consent page: the client is a part of the app itself (default false). */
   firstParty?: boolean | undefined
   /** Resources whose tokens it may introspect, as their server. */
   introspects?: string[] | undefined

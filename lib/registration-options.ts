@@ -42,6 +42,7 @@ export interface RegistrationPolicyOptions {
   accessTokenLifetime?: number | undefined
   /** Formats of access tokens that a client may choose (default none: they have the resource's). */
   accessTokenFormats?: ('jwt' | 'opaque')[] | undefined
+  /** Refresh tokens of its clients. */
   refreshTokens?:
     | {
         /** Strategies that a client may choose; the first is for those that do not (default just the server's). */

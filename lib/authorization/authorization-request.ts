@@ -7,7 +7,7 @@ import { parseScope } from '../protocol/scope.ts'
 import { type Client, MAX_CLIENT_ID, type PendingRequest } from '../stores/ports.ts'
 
 /** The longest `state` that is echoed, in characters. */
-export const MAX_STATE = 4096
+const MAX_STATE = 4096
 
 /** The parameters of the request: every value of each name, empty ones left out (RFC 6749 §3.1). */
 export type RequestParameters = ReadonlyMap<string, readonly string[]>

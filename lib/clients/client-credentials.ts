@@ -20,7 +20,7 @@ export type PresentedCredentials =
     }
   | { readonly method: 'private_key_jwt'; readonly clientId: string | undefined; readonly assertion: string }
 
-export const JWT_BEARER_ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+const JWT_BEARER_ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
 /** Methods in the order in which metadata lists them. */
 export const authenticationMethods: readonly ClientAuthenticationMethod[] = [

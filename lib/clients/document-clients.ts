@@ -11,7 +11,7 @@ import type { Registrations } from './registrations.ts'
 import type { RemoteDocuments, RemoteDocumentsOptions } from './remote-documents.ts'
 
 /** The longest URL that is a client_id: it stands in tokens and in every record of a grant. */
-export const MAX_DOCUMENT_URL = 512
+const MAX_DOCUMENT_URL = 512
 
 const TEN_YEARS = 10 * 365 * 86_400
 /** What is kept under this says that the client is switched off. */

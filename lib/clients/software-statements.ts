@@ -117,5 +117,3 @@ export function createSoftwareStatements({ issuers, audiences, keys, clock }: So
     },
   }
 }
-
-export type SoftwareStatements = ReturnType<typeof createSoftwareStatements>

@@ -27,6 +27,7 @@ export interface SignInContext {
   readonly loginHint: string | undefined
 }
 
+/** Where users sign in, and the pages that they see. */
 export interface AuthorizeEndpointOptions {
   /** Who is signed in to the app in this request; `undefined` for nobody, or for one who has not finished signing in. */
   resolveUser: (

@@ -11,6 +11,7 @@ import { jsonEndpoint } from './endpoint-router.ts'
 import { registerClient } from './register-client.ts'
 import { type Admission, doorsOf, doorsOption, type RegistrationDoor } from './registration-doors.ts'
 
+/** Who may register clients, and how registrations are managed. */
 export interface DcrEndpointOptions {
   /**
    * Who may register: nobody, or whom a door opens to; of several the first that opens decides. Required: an open door

@@ -6,7 +6,6 @@ import { tokenHash } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { type Check, callback, either, listOf, object, oneOf, optional, text } from '../protocol/options.ts'
 import { wellKnownUrl } from '../protocol/resource-uri.ts'
-import { isScopeToken } from '../protocol/scope.ts'
 import { readOwnAccessToken } from './read-token.ts'
 
 type AskApp = (req: Request) => boolean | Promise<boolean>
@@ -192,7 +191,7 @@ export function doorsOf(
 }
 
 interface SpelledOut {
-  readonly to: Exclude<Extract<RegistrationDoor, string>, never> | AskApp
+  readonly to: Extract<RegistrationDoor, string> | AskApp
   readonly scope?: string | undefined
   readonly resource?: string | undefined
   readonly policy?: string | undefined
@@ -211,7 +210,7 @@ function neededBy(
   const having = [...resources.all.values()].filter(({ scopes }) => scopes.has(scope))
   const found = named === undefined ? having : having.filter(({ identifier }) => identifier === named)
   const [resource, ...more] = found
-  if (!isScopeToken(scope) || resource === undefined) {
+  if (resource === undefined) {
     report(
       `allow: the door to 'access-token' needs a resource that has the scope ${scope}${named === undefined ? '' : `, and ${named} is none`}`,
     )

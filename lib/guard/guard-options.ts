@@ -15,6 +15,7 @@ import { isScopeToken } from '../protocol/scope.ts'
 import type { AatClaims } from '../tokens/access-token.ts'
 import type { TokenSource } from './token-source.ts'
 
+/** What a route needs of an access token. */
 export interface RequireAatOptions<Claims = unknown> {
   /** Scope that the route needs: all of them. */
   scope?: string | readonly string[] | undefined

@@ -19,6 +19,7 @@ import { createRemoteIntrospection } from './remote-introspection.ts'
 import { createRemoteKeys } from './remote-keys.ts'
 import type { TokenSource } from './token-source.ts'
 
+/** How the tokens of an issuer elsewhere are checked. Durations are in seconds. */
 export interface RemoteIssuerOptions {
   /** The resources that this app serves, in the shape of `createAat`'s: URL, scopes, audience. */
   resources: Record<string, ResourceOptions>

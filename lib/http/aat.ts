@@ -93,7 +93,9 @@ export interface Aat {
    * @throws TypeError where not exactly one target is named
    */
   revoke(target: RevocationTarget): Promise<void>
+  /** What is refused although it has not expired. */
   readonly denyList: DenyList
+  /** The signing keys. */
   readonly keys: {
     /** Rotates before the time: see the README's "Signing keys". `immediately` skips the wait for verifiers' caches. */
     rotate(options?: { immediately?: boolean }): Promise<void>
@@ -102,6 +104,7 @@ export interface Aat {
     /** All keys with their states, and how many records each secret seals. */
     status(): { revision: number; keys: KeyStatus[]; sealedBy: Record<string, number> }
   }
+  /** Clients, of whatever origin. */
   readonly clients: ClientOperations
   /** Tokens that let their holder register clients (RFC 7591 §1.2), at an endpoint that allows it. */
   readonly initialAccessTokens: {
@@ -121,6 +124,7 @@ export interface Aat {
     /** By its `id`. The clients that it registered stay. */
     revoke(id: string): Promise<'revoked' | 'unknown'>
   }
+  /** What users granted. */
   readonly grants: {
     /**
      * The live refresh-token families of a subject, a client or a session at an identity provider, in pages; oldest first where

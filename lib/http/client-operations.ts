@@ -21,6 +21,7 @@ export interface ClientSummary {
   readonly secretExpiresAt: NumericDate | undefined
 }
 
+/** Which clients to list. */
 export interface ClientListQuery {
   /** Default 100, 1 to 1,000. */
   readonly limit?: number | undefined
@@ -32,8 +33,9 @@ export interface ClientListQuery {
   readonly search?: string | undefined
 }
 
+/** How a secret takes the place of another. */
 export interface SecretRotation {
-  /** Seconds for which older secrets stay good (default 0, at most a year). */
+  /** Seconds for which older secrets stay good (default 0, at most 31,536,000 = a year). */
   readonly overlap?: number | undefined
   /** Seconds after which the new secret ends (default never). */
   readonly expiresIn?: number | undefined
@@ -46,6 +48,7 @@ export interface SecretRotation {
 
 /** `aat.clients`. What is done here holds at once in this process, and on other instances within the revocation bound. */
 export interface ClientOperations {
+  /** One client of any origin; `undefined` where there is none. */
   get(clientId: string): Promise<ClientSummary | undefined>
   /**
    * In pages, which may be short, or empty, and have a cursor all the same. A hint for people: a client that is used

@@ -28,6 +28,7 @@ export interface Denied {
   readonly expiresAt: NumericDate
 }
 
+/** Which page of the deny list. */
 export interface DenyListQuery {
   /** Where the last page ended. */
   readonly cursor?: string | undefined
@@ -35,6 +36,7 @@ export interface DenyListQuery {
   readonly limit?: number | undefined
 }
 
+/** A page of the deny list. */
 export interface DenyListPage {
   readonly denied: readonly Denied[]
   /** Of the next page; absent on the last one. */

@@ -63,7 +63,7 @@ export function idpSessionKeys(session: IdpSession | undefined): { session?: str
 }
 
 /** What a verified access token is to revocations. @param kid of the key that signed it; an opaque one has none */
-export function revocableOf(claims: RevocableClaims, kid: string | undefined): Revocable {
+function revocableOf(claims: RevocableClaims, kid: string | undefined): Revocable {
   return {
     jti: claims.jti,
     grantId: claims.grant_id,

@@ -10,7 +10,7 @@ import { GRANT_ID_BYTES, sealedTokenFormat, TAG_BYTES } from './sealed-token.ts'
  * in the store under its hash, where in a cluster its grant lies: whoever could just open or refresh that can keep the token.
  * The tag tells a token of ours from anything else, so junk costs one HMAC and no store call.
  */
-export const OPAQUE_PREFIX = 'aat_at_'
+const OPAQUE_PREFIX = 'aat_at_'
 
 const SECRET_BYTES = 32
 const format = sealedTokenFormat(OPAQUE_PREFIX, GRANT_ID_BYTES + SECRET_BYTES + TAG_BYTES)
