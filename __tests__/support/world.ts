@@ -89,6 +89,8 @@ export async function startWorld(options: WorldOptions = {}) {
   const make = options.express ?? express
   const app = make()
   const server: Server = createServer(app)
+  // fetch takes a connection that it kept; on a machine that stands still for 5 s the server has just closed it.
+  server.keepAliveTimeout = 120_000
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const issuer = options.issuer ?? base + (options.issuerPath ?? '')
