@@ -417,6 +417,17 @@ describe('what a client may change about how it authenticates', () => {
     expect(await status(body.client_secret)).toBe('invalid_client')
     // Its registration access token is still good, so it is not stranded.
     expect((await put()).client_secret).toMatch(/^[\w-]{43}$/)
+    // Also where it sends the secret that it has, as RFC 7592 section 2.2 lets it.
+    const two = await register(world)
+    clock.advance(1001)
+    const { client_secret } = two
+    const { status: renewed, body: answer } = await manage('PUT', two, {
+      ...METADATA,
+      client_id: two.client_id,
+      client_secret,
+    })
+    expect([renewed, answer.client_secret === client_secret]).toEqual([200, false])
+    expect(answer.client_secret).toMatch(/^[\w-]{43}$/)
     await world.close()
   })
 })

@@ -110,7 +110,7 @@ export function clientConfiguration(
       id,
       (known, now) => {
         const after = afterUse(known, presented, now)
-        checkSecret(metadata.client_secret, known, now)
+        checkSecret(metadata.client_secret, known)
         const updated = updatedClient(after.client, draft, policy)
         const fresh = needsSecret(updated, policy, now)
           ? withNewSecret(
@@ -183,9 +183,10 @@ export function clientConfiguration(
   })
 }
 
-function checkSecret(secret: unknown, client: Client, now: NumericDate): void {
+function checkSecret(secret: unknown, client: Client): void {
   if (secret === undefined) return
-  if (typeof secret !== 'string' || !hasSecret(client.secrets, secret, now))
+  // Also one that has ended: an update is how a client gets the next one, and its token has proven who it is.
+  if (typeof secret !== 'string' || !hasSecret(client.secrets, secret))
     throw refusal('client_secret must be that of the client (RFC 7592 section 2.2)')
 }
 
