@@ -43,7 +43,7 @@ export function createClientOperations({
 
   function listConfigured({ limit, cursor, search }: CheckedQuery) {
     const from = cursor === undefined ? 0 : /^\d{1,5}$/.test(cursor) ? Number(cursor) : Number.NaN
-    if (Number.isNaN(from)) throw new TypeError('list: cursor must be one that a page gave')
+    if (Number.isNaN(from)) throw new TypeError('clients.list: cursor must be one that a page gave')
     const all = registry.allConfigured().filter((client) => matches(client, search))
     const end = from + limit
     return {
@@ -183,26 +183,26 @@ interface CheckedQuery {
 function checkedQuery(query: ClientListQuery): CheckedQuery {
   const { limit = 100, cursor, origin = 'registered', search, ...others } = query
   const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new TypeError(`list: there is no option ${unknown}`)
+  if (unknown !== undefined) throw new TypeError(`clients.list: there is no option ${unknown}`)
   if (!Number.isSafeInteger(limit) || limit < 1 || limit > 1000)
-    throw new TypeError('list: limit must be a whole number from 1 to 1000')
+    throw new TypeError('clients.list: limit must be a whole number from 1 to 1000')
   if (cursor !== undefined && typeof cursor !== 'string')
-    throw new TypeError('list: cursor must be one that a page gave')
+    throw new TypeError('clients.list: cursor must be one that a page gave')
   if (origin !== 'registered' && origin !== 'configuration')
     throw new TypeError("list: origin must be 'registered' or 'configuration'")
   if (search !== undefined && (typeof search !== 'string' || search === '' || search.length > 200))
-    throw new TypeError('list: search must be a text of 1 to 200 characters')
+    throw new TypeError('clients.list: search must be a text of 1 to 200 characters')
   return { limit, cursor, origin, search: search?.toLowerCase() }
 }
 
 function checkedRotation({ overlap = 0, expiresIn, revokeTokens = false, ...others }: SecretRotation) {
   const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new TypeError(`rotateSecret: there is no option ${unknown}`)
+  if (unknown !== undefined) throw new TypeError(`clients.rotateSecret: there is no option ${unknown}`)
   if (!Number.isFinite(overlap) || overlap < 0 || overlap > YEAR)
-    throw new TypeError(`rotateSecret: overlap must be from 0 to ${YEAR} seconds`)
+    throw new TypeError(`clients.rotateSecret: overlap must be from 0 to ${YEAR} seconds`)
   if (expiresIn !== undefined && (!Number.isFinite(expiresIn) || expiresIn < 1))
-    throw new TypeError('rotateSecret: expiresIn must be a number of seconds, at least 1')
+    throw new TypeError('clients.rotateSecret: expiresIn must be a number of seconds, at least 1')
   if (typeof revokeTokens !== 'boolean')
-    throw new TypeError('rotateSecret: revokeTokens must be true or false')
+    throw new TypeError('clients.rotateSecret: revokeTokens must be true or false')
   return { overlap, expiresIn, revokeTokens }
 }

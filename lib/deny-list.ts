@@ -15,6 +15,7 @@ const types: Record<RevokedKind, Denied['type']> = {
   uses: 'token',
 }
 
+const TARGETS = ['jti', 'grantId', 'clientId', 'subject']
 const MAX_USES = 1_000_000
 
 /** The deny list, over the revocation log. */
@@ -24,11 +25,14 @@ export function createDenyList(
 ) {
   /** @param by who asked, for events */
   async function add(target: DenyTarget, by: string): Promise<void> {
+    const names = Object.keys(target ?? {}).filter((name) => name !== 'maxUses')
+    if (names.length !== 1 || !TARGETS.includes(String(names[0])))
+      throw new TypeError(`denyList.add: name exactly one of ${TARGETS.join(', ')}`)
     const { maxUses, ...rest } = target as DenyTarget & { readonly maxUses?: number }
     if (maxUses === undefined || maxUses === 0) return revoke(rest as DenyTarget, by)
     if (!Number.isSafeInteger(maxUses) || maxUses < 0 || maxUses > MAX_USES)
       throw new TypeError(`denyList.add: maxUses must be a number from 0 to ${MAX_USES}`)
-    if (Object.keys(rest).length !== 1 || !('jti' in rest) || typeof rest.jti !== 'string' || rest.jti === '')
+    if (!('jti' in rest) || typeof rest.jti !== 'string' || rest.jti === '')
       throw new TypeError('denyList.add: maxUses goes with a jti')
     await revocations.revoke('uses', rest.jti, by, { atMost: maxUses })
   }

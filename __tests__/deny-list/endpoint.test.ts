@@ -379,7 +379,10 @@ describe('aat.denyList', () => {
   test('wrong arguments are told', async () => {
     const { aat } = await start()
     // @ts-expect-error nothing named
-    await expect(aat.denyList.add({})).rejects.toThrow('name exactly one')
+    await expect(aat.denyList.add({})).rejects.toThrow('denyList.add: name exactly one')
+    // @ts-expect-error that is for revoke
+    await expect(aat.denyList.add({ before: 1 })).rejects.toThrow('denyList.add: name exactly one')
+    await expect(aat.denyList.add({ subject: 'x', maxUses: 3 } as never)).rejects.toThrow('goes with a jti')
     await expect(aat.denyList.list({ limit: 0 })).rejects.toThrow(RangeError)
     await expect(aat.denyList.list({ limit: 1.5 })).rejects.toThrow(RangeError)
     await expect(aat.denyList.list({ cursor: 7 as never })).rejects.toThrow(RangeError)

@@ -92,7 +92,7 @@ test('BRR-002: a bad token: invalid_token, and nothing of the token comes back',
     const answer = await world.call('/api/a', bad)
     expect(answer.status).toBe(401)
     expect(challengeOf(answer)).toBe(
-      `Bearer error="invalid_token", error_description="the access token is malformed, expired, revoked, or not for this resource", scope="a", resource_metadata="${metadataUrl()}", ${DPOP_CHALLENGE}`,
+      `Bearer error="invalid_token", error_description="the access token is malformed, expired, revoked, not for this resource, or its binding to a key does not fit", scope="a", resource_metadata="${metadataUrl()}", ${DPOP_CHALLENGE}`,
     )
     expect(answer.text + challengeOf(answer)).not.toContain('CANARY')
   }

@@ -389,7 +389,7 @@ test('a configuration that contradicts itself is told at once', async () => {
     [{ to: 'nobody' }, 'allow.to'],
     [['nobody'], 'allow[0]'],
     [[], 'allow'],
-    ['everyone', 'allow'],
+    ['everyone', 'allow must be "nobody" or "anyone" or "initial-access-token" or "access-token"'],
     [{ too: 'anyone' }, 'did you mean to?'],
   ] as [unknown, string][])
     await expect(start(allow)).rejects.toThrow(what)

@@ -47,7 +47,7 @@ export interface Admission {
 
 const isFunction = (value: unknown) => typeof value === 'function'
 const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
-const words = oneOf('anyone', 'initial-access-token', 'access-token')
+const words = ['anyone', 'initial-access-token', 'access-token'] as const
 const policy = optional(text({ max: 32 }))
 const door = either(
   isFunction,
@@ -55,19 +55,19 @@ const door = either(
   either(
     isObject,
     object({
-      to: either(isFunction, callback<AskApp>(), words),
+      to: either(isFunction, callback<AskApp>(), oneOf(...words)),
       scope: optional(text({ max: 128, pattern: /^[\x21\x23-\x5b\x5d-\x7e]+$/, what: 'one scope token' })),
       resource: optional(text()),
       policy,
     }),
-    words,
+    oneOf(...words),
   ),
 )
 
 export const doorsOption: Check<unknown> = either(
   Array.isArray,
   listOf(door, { min: 1, max: 20 }),
-  either((value) => value === 'nobody', oneOf('nobody'), door),
+  either((value) => isFunction(value) || isObject(value), door, oneOf('nobody', ...words)),
 )
 
 type Open = (req: Request, bearer: string | undefined) => Promise<Admission | undefined>
@@ -173,9 +173,13 @@ export function doorsOf(
   }
 
   const invalidToken = () =>
-    new OAuthError('invalid_token', 'the token is unknown, expired, revoked or used up', {
-      challenge: challengeOf('invalid_token'),
-    })
+    new OAuthError(
+      'invalid_token',
+      'the token is unknown, expired, revoked, used up, or not for registration',
+      {
+        challenge: challengeOf('invalid_token'),
+      },
+    )
 
   return async (req) => {
     const bearer = takesTokens ? readBearer(req) : undefined

@@ -2,7 +2,13 @@ import { type RequestHandler, Router } from 'express'
 import { assertionAlgorithms } from '../clients/client-assertion.ts'
 import { authenticationMethods } from '../clients/client-credentials.ts'
 import { type Aat, type AatParts, type EndpointName, partsOf } from '../http/aat.ts'
-import { type Document, METADATA_MAX_AGE, resourceMetadataOf, serveDocuments } from '../http/documents.ts'
+import {
+  type Document,
+  METADATA_MAX_AGE,
+  resourceMetadataOf,
+  serveDocuments,
+  serving,
+} from '../http/documents.ts'
 import { jsonErrors } from '../http/responder.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { wellKnownUrl } from '../protocol/resource-uri.ts'
@@ -41,10 +47,11 @@ export function wellKnown(aat: Aat): RequestHandler {
   router.use(serveDocuments(documents), jsonErrors('wellKnown', parts))
   const jwksPath = new URL(parts.endpoints.jwks).pathname
   // Every request of the app comes by here, and a router costs each of them something.
-  return (req, res, next) =>
+  const handler: RequestHandler = (req, res, next) =>
     /\/\.well-known\//i.test(req.originalUrl) || req.originalUrl.includes(jwksPath)
       ? router(req, res, next)
       : next()
+  return serving(handler, documents)
 }
 
 /** Those of the keys that verifiers find (RFC 9701 §7); not said while there is none. */

@@ -11,7 +11,8 @@ export function refusalsOf({ scopes, principal, acrs, maxAge }: GuardSettings<un
   const invalidToken: Challenge = {
     status: 401,
     error: 'invalid_token',
-    description: 'the access token is malformed, expired, revoked, or not for this resource',
+    description:
+      'the access token is malformed, expired, revoked, not for this resource, or its binding to a key does not fit',
     scope,
   }
   const insufficientScope: Challenge = {

@@ -1,6 +1,12 @@
 import { Router } from 'express'
 import { type ClientCertificate, certificateReader } from '../http/client-certificate.ts'
-import { type Document, METADATA_MAX_AGE, resourceMetadataOf, serveDocuments } from '../http/documents.ts'
+import {
+  type Document,
+  METADATA_MAX_AGE,
+  resourceMetadataOf,
+  serveDocuments,
+  serving,
+} from '../http/documents.ts'
 import { callback, optional, readOptions, text, verified, whole } from '../protocol/options.ts'
 import { randomId, systemRandom } from '../protocol/random.ts'
 import { scopesOf } from '../protocol/resource.ts'
@@ -235,5 +241,5 @@ export function protectedResource(remote: RemoteIssuer): Router {
   }
   const router = Router()
   router.use(serveDocuments(documents))
-  return router
+  return serving(router, documents)
 }

@@ -16,8 +16,8 @@ export interface Document {
 export const METADATA_MAX_AGE = 300
 
 /**
- * Serves documents by their full path. Every other path that a client may probe for them is a JSON 404, whatever the app's
- * catch-all would say: a page there would mislead clients.
+ * Serves documents by their full path. Every other path that a client may probe for them, and that no other of these
+ * handlers of the app serves, is a JSON 404, whatever the app's catch-all would say: a page there would mislead clients.
  */
 export function serveDocuments(
   documents: ReadonlyMap<string, () => Document | Promise<Document>>,
@@ -25,7 +25,8 @@ export function serveDocuments(
   return (req, res, next) => {
     const path = req.baseUrl + (req.path === '/' && req.baseUrl !== '' ? '' : req.path)
     const document = documents.get(path)
-    if (document === undefined) return isProbe(path) ? sendNotFound(req, res) : next()
+    if (document === undefined)
+      return isProbe(path) && !isServedBeside(req, path) ? sendNotFound(req, res) : next()
     if (
       handleCors(req, res, {
         origins: '*',
@@ -40,6 +41,21 @@ export function serveDocuments(
       .then((content) => sendDocument(req, res, content))
       .catch(next)
   }
+}
+
+const documentsOf = new WeakMap<object, ReadonlyMap<string, unknown>>()
+
+/** Says what a handler that an app mounts serves, so that no other of the app answers in its place. */
+export function serving<H extends RequestHandler>(handler: H, documents: ReadonlyMap<string, unknown>): H {
+  documentsOf.set(handler, documents)
+  return handler
+}
+
+/** Whether another handler at the root of this app has the document: several issuers, and no order among them. */
+function isServedBeside({ app }: Request, path: string): boolean {
+  // Express 4 throws where its router is asked for by the name that it has in Express 5.
+  const { stack = [] } = (app._router ?? app.router ?? {}) as { stack?: { handle: object }[] }
+  return stack.some(({ handle }) => documentsOf.get(handle)?.has(path))
 }
 
 function sendDocument(req: Request, res: Response, { body, maxAge }: Document): void {

@@ -13,7 +13,8 @@ export function readPage({ limit, cursor, ...owners }: FamilyQuery): {
     name === 'idpSession'
       ? isSession(value)
       : ['subject', 'clientId'].includes(name) && typeof value === 'string'
-  if (!isId || more.length > 0) throw new TypeError('list: name exactly one of subject, clientId, idpSession')
+  if (!isId || more.length > 0)
+    throw new TypeError('grants.list: name exactly one of subject, clientId, idpSession')
   return {
     owner: { [name]: value } as unknown as FamilyOwner,
     size: readPageSize(limit),
