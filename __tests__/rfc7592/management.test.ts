@@ -387,6 +387,36 @@ describe('what a client may change about how it authenticates', () => {
     )
   })
 
+  test('the reply that has its new secret is lost: asked again, it is given another one', async () => {
+    const clock = manualClock()
+    const policies = { default: { clientSecretLifetime: 10_000 } }
+    const world = await startWorld({
+      clock,
+      stores: await makeStores(clock),
+      aat: { registration: { quotas: false, policies } },
+    })
+    const put = async (client: Registration, more: Record<string, unknown>) =>
+      (await manage('PUT', client, { ...METADATA, client_id: client.client_id, ...more })).body
+    const open = (await world.register({ ...METADATA, token_endpoint_auth_method: 'none' })).body
+    expect((await put(open, {})).client_secret).toBeDefined()
+    const { client_secret } = await put(open, {})
+    const status = async (secret: string) =>
+      (await refresh(world, { ...open, client_secret: secret }, 'x')).body.error
+    expect(await status(client_secret)).toBe('invalid_grant')
+    // Who sends the newest has it.
+    expect(await put(open, { client_secret })).not.toHaveProperty('client_secret')
+    clock.advance(300)
+    expect(await put(open, {})).not.toHaveProperty('client_secret')
+
+    const one = await register(world)
+    const first = { client_secret: one.client_secret }
+    clock.advance(5001)
+    expect((await put(one, first)).client_secret).toBeDefined()
+    clock.advance(400)
+    expect((await put(one, first)).client_secret).toBeDefined()
+    await world.close()
+  })
+
   test('a secret of a policy that lets them end is exchanged when half of its life is over', async () => {
     const clock = manualClock()
     const policies = { default: { clientSecretLifetime: 1000 } }

@@ -12,6 +12,22 @@ export function hasSecret(secrets: readonly ClientSecret[], presented: string): 
   return secrets.filter((secret) => sameHash(secret.hash, hash)).length > 0
 }
 
+/** Seconds in which the reply that had a secret may be asked for again. */
+const GRACE = 300
+
+/**
+ * Did the reply with the newest secret not reach its client? It still sends an older one, or, a moment after, none: it is given
+ * another, or it would be left with one that ends.
+ */
+export function isReplyLost(
+  [newest]: readonly ClientSecret[],
+  presented: string | undefined,
+  now: NumericDate,
+): boolean {
+  if (newest?.givenAt === undefined) return false
+  return presented === undefined ? now - newest.givenAt < GRACE : !sameHash(newest.hash, sha256(presented))
+}
+
 const isGood = ({ expiresAt = Infinity }: ClientSecret, now: NumericDate) => now < expiresAt
 
 export interface Rotation {
@@ -32,6 +48,6 @@ export function withNewSecret(
   const older = client.secrets
     .map((old) => ({ hash: old.hash, expiresAt: Math.min(old.expiresAt ?? Infinity, now + overlap) }))
     .filter((old) => isGood(old, now))
-  const fresh = { hash: sha256(secret), ...(expiresAt !== undefined && { expiresAt }) }
+  const fresh = { hash: sha256(secret), ...(expiresAt !== undefined && { expiresAt }), givenAt: now }
   return { client: { ...client, secrets: [fresh, ...older].slice(0, MAX_SECRETS) }, secret }
 }

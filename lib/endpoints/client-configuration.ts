@@ -1,6 +1,6 @@
 import type { Request, RequestHandler, Response, Router } from 'express'
 import { clientMetadataOf } from '../clients/client-metadata.ts'
-import { hasSecret, withNewSecret } from '../clients/client-secrets.ts'
+import { hasSecret, isReplyLost, withNewSecret } from '../clients/client-secrets.ts'
 import { refusal } from '../clients/metadata-members.ts'
 import { endOfSecretOf, type RegistrationPolicy } from '../clients/registration-policy.ts'
 import { findRegistrationToken } from '../clients/registration-tokens.ts'
@@ -112,7 +112,7 @@ export function clientConfiguration(
         const after = afterUse(known, presented, now)
         checkSecret(metadata.client_secret, known)
         const updated = updatedClient(after.client, draft, policy)
-        const fresh = needsSecret(updated, policy, now)
+        const fresh = needsSecret(updated, metadata.client_secret as string | undefined, policy, now)
           ? withNewSecret(
               updated,
               { now, overlap: rules.secretOverlap, expiresAt: endOfSecretOf(policy, now) },
@@ -130,11 +130,17 @@ export function clientConfiguration(
     return answerOf(client, given)
   }
 
-  /** A secret is due: where there is none, where it is so configured, or where half of its life is over. */
-  function needsSecret(client: Client, policy: RegistrationPolicy, now: NumericDate): boolean {
+  /** A secret is due: where there is none, where it is so configured, where its reply was lost, or where half of its life is over. */
+  function needsSecret(
+    client: Client,
+    presented: string | undefined,
+    policy: RegistrationPolicy,
+    now: NumericDate,
+  ): boolean {
     if (!usesSecret(client)) return false
     const [newest] = client.secrets
     if (newest === undefined || rules.rotateSecrets) return true
+    if (isReplyLost(client.secrets, presented, now)) return true
     const end = endOfSecretOf(policy, now)
     return newest.expiresAt !== undefined && newest.expiresAt - now < ((end ?? Infinity) - now) / 2
   }

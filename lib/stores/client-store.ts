@@ -16,6 +16,8 @@ export interface ClientSecret {
   readonly hash: Sha256
   /** Valid before this; absent: for good. */
   readonly expiresAt?: NumericDate
+  /** When it was given in the place of another one; absent: the first, or an older one. */
+  readonly givenAt?: NumericDate
 }
 
 /** A client: from the configuration, from registration, or from a document that its id points to. */
