@@ -36,8 +36,9 @@ interface Count {
 
 /**
  * The counters of one registration, in the order in which they are asked: a counter takes memory, and names of hosts are free,
- * so what is refused by a source's own counter, or by the one of all, makes no others. `loopback` and private-use schemes belong to nobody: a counter that all share would let one
- * flood shut out every native app, so there each source has just a counter of its own.
+ * so what is refused by a source's own counter, or by the one of all, makes no others. `loopback` and private-use schemes
+ * belong to nobody: a counter that all share would let one flood shut out every native app, so there each source has just a
+ * counter of its own.
  */
 function countsOf({ policy, source, redirectUris }: Counted, quotas: RegistrationQuotas): Count[][] {
   const stages: Count[][] = [[], [], []]

@@ -1,6 +1,6 @@
 import type { IdpSessionId } from '../protocol/idp-session.ts'
 import type { FamilyOwner, FamilyQuery, Grant } from './grant-store.ts'
-import { type ListPlace, readCursor, readPageSize } from './list-place.ts'
+import { type ListPlace, readListPage } from './list-place.ts'
 
 /** @throws TypeError for a query that does not name exactly one owner, or for a cursor that no page gave */
 export function readPage({ limit, cursor, ...owners }: FamilyQuery): {
@@ -17,8 +17,7 @@ export function readPage({ limit, cursor, ...owners }: FamilyQuery): {
     throw new TypeError('grants.list: name exactly one of subject, clientId, idpSession')
   return {
     owner: { [name]: value } as unknown as FamilyOwner,
-    size: readPageSize(limit),
-    after: cursor === undefined ? undefined : readCursor(cursor),
+    ...readListPage({ limit, cursor }),
   }
 }
 

@@ -43,27 +43,3 @@ export interface InitialAccessTokenStore {
     readonly cursor: string | undefined
   }>
 }
-
-/** Where a page of the list begins. */
-export interface TokenPage {
-  readonly size: number
-  readonly after: { readonly at: NumericDate; readonly id: string } | undefined
-}
-
-/** @throws TypeError */
-export function readTokenPage({
-  limit = 100,
-  cursor,
-}: Parameters<InitialAccessTokenStore['list']>[0]): TokenPage {
-  if (typeof limit !== 'number' || Number.isNaN(limit)) throw new TypeError('list: limit must be a number')
-  const size = Math.min(Math.max(1, Math.trunc(limit)), 1000)
-  if (cursor === undefined) return { size, after: undefined }
-  const [, at = '', id = ''] =
-    (typeof cursor === 'string' && /^(\d{1,16}(?:\.\d{1,9})?)\.([\w-]{22})$/.exec(cursor)) || []
-  if (id === '') throw new TypeError('list: cursor must be one that a page gave')
-  return { size, after: { at: Number(at), id } }
-}
-
-export function tokenCursor({ expiresAt, id }: Pick<InitialAccessToken, 'expiresAt' | 'id'>): string {
-  return `${expiresAt}.${id}`
-}

@@ -1,6 +1,6 @@
 import { sha256 } from '../../protocol/digest.ts'
 import type { Clock, NumericDate } from '../../protocol/time.ts'
-import { comparePlaces, readCursor, readPageSize, writeCursor } from '../list-place.ts'
+import { comparePlaces, readListPage, writeCursor } from '../list-place.ts'
 import type { ClientRecord, ClientStore } from '../ports.ts'
 import { ExpiringMap } from './expiring-map.ts'
 
@@ -63,9 +63,8 @@ export function memoryClients(clock: Clock, maxEntries: number): ClientStore {
       return 'deleted'
     },
 
-    async list({ limit, cursor }) {
-      const size = readPageSize(limit)
-      const after = cursor === undefined ? undefined : readCursor(cursor)
+    async list(query) {
+      const { size, after } = readListPage(query)
       const page = [...records.values()]
         .map((record) => ({ record, place: placeOf(record) }))
         .filter(({ place }) => after === undefined || comparePlaces(place, after) > 0)

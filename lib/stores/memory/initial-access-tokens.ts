@@ -3,9 +3,8 @@ import {
   type InitialAccessToken,
   type InitialAccessTokenStore,
   MAX_INITIAL_ACCESS_TOKENS,
-  readTokenPage,
-  tokenCursor,
 } from '../initial-access-token-store.ts'
+import { comparePlaces, type ListPlace, readListPage, writeCursor } from '../list-place.ts'
 import { ExpiringMap } from './expiring-map.ts'
 
 /** Seconds in which a taking can be given back. */
@@ -46,17 +45,19 @@ export function memoryInitialAccessTokens(clock: Clock, maxEntries: number): Ini
       return tokens.get(id) !== undefined && tokens.delete(id) ? 'revoked' : 'unknown'
     },
     async list(page) {
-      const { size, after } = readTokenPage(page)
+      const { size, after } = readListPage(page)
       const all = [...tokens.values()]
         .map(({ token, used }) => ({ ...token, used }))
-        .filter(
-          ({ expiresAt, id }) =>
-            after === undefined || expiresAt > after.at || (expiresAt === after.at && id > after.id),
-        )
-        .sort((a, b) => a.expiresAt - b.expiresAt || (a.id < b.id ? -1 : 1))
+        .filter((token) => after === undefined || comparePlaces(placeOf(token), after) > 0)
+        .sort((a, b) => comparePlaces(placeOf(a), placeOf(b)))
       const found = all.slice(0, size)
       const last = found.at(-1)
-      return { tokens: found, cursor: last && all.length > size ? tokenCursor(last) : undefined }
+      return { tokens: found, cursor: last && all.length > size ? writeCursor(placeOf(last)) : undefined }
     },
   }
+}
+
+/** Those first that end first. */
+function placeOf({ expiresAt, id }: InitialAccessToken): ListPlace {
+  return { at: expiresAt, id }
 }

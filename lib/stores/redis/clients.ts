@@ -1,7 +1,7 @@
 import { type Random, randomId } from '../../protocol/random.ts'
 import type { NumericDate } from '../../protocol/time.ts'
 import { readRecord, writeRecord } from '../client-text.ts'
-import { readCursor, readPageSize, writeCursor } from '../list-place.ts'
+import { readListPage, writeCursor } from '../list-place.ts'
 import type { ClientRecord, ClientStore } from '../ports.ts'
 import { indexFamily, listFamilies, unindexFamily } from './family-lists.ts'
 import { toMilliseconds } from './family-record.ts'
@@ -87,10 +87,9 @@ export function redisClients({ run }: Runner, keys: Keys, random: Random): Clien
       return outcome as 'deleted' | 'unknown'
     },
 
-    async list({ limit, cursor }) {
-      const size = readPageSize(limit)
+    async list(query) {
+      const { size, after } = readListPage(query)
       const records: ClientRecord[] = []
-      const after = cursor === undefined ? undefined : readCursor(cursor)
       let [at, hash] = after === undefined ? ['', ''] : [String(after.at), after.id]
       for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT && records.length < size; ) {
         // One more than wanted tells whether there is another page.

@@ -4,9 +4,8 @@ import {
   type InitialAccessTokenState,
   type InitialAccessTokenStore,
   MAX_INITIAL_ACCESS_TOKENS,
-  readTokenPage,
-  tokenCursor,
 } from '../initial-access-token-store.ts'
+import { readListPage, writeCursor } from '../list-place.ts'
 import { listFamilies, unindexFamily } from './family-lists.ts'
 import { toMilliseconds } from './family-record.ts'
 import { isGrantId, type Keys } from './keys.ts'
@@ -80,7 +79,7 @@ export function redisInitialAccessTokens(
     },
 
     async list(page) {
-      const { size, after } = readTokenPage(page)
+      const { size, after } = readListPage(page)
       const at = after === undefined ? '' : toMilliseconds(after.at)
       const { rest } = await run(listFamilies, [keys.initialTokens], [at, after?.id ?? '', size + 1])
       const ids = rest.filter((_, position) => position % 2 === 0).map(String)
@@ -92,7 +91,7 @@ export function redisInitialAccessTokens(
         tokens: found.filter((token) => token !== undefined),
         cursor:
           ids.length > size && last !== undefined
-            ? tokenCursor({ expiresAt: Number(rest[2 * size - 1]) / 1000, id: last })
+            ? writeCursor({ at: Number(rest[2 * size - 1]) / 1000, id: last })
             : undefined,
       }
     },
