@@ -24,13 +24,21 @@ export interface ScriptRun {
   readonly args: number | undefined
 }
 
-/** Every `run(script, [keys], [arguments])`. */
+/** Scripts by the constants that hold them. */
+function namesOfScripts(nodes: readonly Node[]): [string, string][] {
+  return nodes
+    .filter(
+      ({ type, init }) =>
+        type === 'VariableDeclarator' && init?.type === 'CallExpression' && init.callee.value === 'script',
+    )
+    .map(({ id, init }) => [id.value, init.arguments[0].expression.value])
+}
+
+/** Every `run(script, [keys], [arguments])`, also of a script that another file loads. */
 export function callsOfRun(sources: readonly Source[]): ScriptRun[] {
+  const everywhere = sources.flatMap(({ nodes }) => namesOfScripts(nodes))
   return sources.flatMap(({ file, nodes }) => {
-    const names = new Map<string, string>()
-    for (const { type, id, init } of nodes)
-      if (type === 'VariableDeclarator' && init?.type === 'CallExpression' && init.callee.value === 'script')
-        names.set(id.value, init.arguments[0].expression.value)
+    const names = new Map([...everywhere, ...namesOfScripts(nodes)])
     return nodes.flatMap((node) => {
       if (node.type !== 'CallExpression' || (node.callee.property ?? node.callee).value !== 'run') return []
       const [script, keys, args] = (node.arguments as Node[]).map(({ expression }) => expression as Node)

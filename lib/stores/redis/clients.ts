@@ -3,9 +3,9 @@ import type { NumericDate } from '../../protocol/time.ts'
 import { readRecord, writeRecord } from '../client-text.ts'
 import { readListPage, writeCursor } from '../list-place.ts'
 import type { ClientRecord, ClientStore } from '../ports.ts'
-import { indexFamily, listFamilies, unindexFamily } from './family-lists.ts'
 import { toMilliseconds } from './family-record.ts'
 import { isGrantId, type Keys } from './keys.ts'
+import { enterList, leaveList, readList } from './lists.ts'
 import type { Runner } from './runner.ts'
 import { script } from './script.ts'
 
@@ -30,7 +30,7 @@ export function redisClients({ run }: Runner, keys: Keys, random: Random): Clien
   /** Behind the answer: a client that is missing in the list is a client all the same. */
   async function enter(hash: string, now: NumericDate, expiresAt: NumericDate | undefined): Promise<void> {
     const stays = expiresAt === undefined ? FOR_EVER : toMilliseconds(expiresAt - now)
-    if (stays > 0) await run(indexFamily, [keys.clients], [hash, stays]).catch(() => undefined)
+    if (stays > 0) await run(enterList, [keys.clients], [hash, stays]).catch(() => undefined)
   }
 
   async function read(hash: string): Promise<ClientRecord | 'gone' | undefined> {
@@ -83,7 +83,7 @@ export function redisClients({ run }: Runner, keys: Keys, random: Random): Clien
         [randomId(random), end(markedUntil)],
         { durable: true },
       )
-      if (outcome === 'deleted') await run(unindexFamily, [keys.clients], [hash]).catch(() => undefined)
+      if (outcome === 'deleted') await run(leaveList, [keys.clients], [hash]).catch(() => undefined)
       return outcome as 'deleted' | 'unknown'
     },
 
@@ -94,7 +94,7 @@ export function redisClients({ run }: Runner, keys: Keys, random: Random): Clien
       for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT && records.length < size; ) {
         // One more than wanted tells whether there is another page.
         const wanted = Math.min(size - records.length, 100)
-        const { rest } = await run(listFamilies, [keys.clients], [at, hash, wanted + 1])
+        const { rest } = await run(readList, [keys.clients], [at, hash, wanted + 1])
         const isLast = rest.length <= 2 * wanted
         const entries = rest.map(String).slice(0, 2 * wanted)
         const hashes = entries.filter((entry, position) => position % 2 === 0 && isGrantId(entry))

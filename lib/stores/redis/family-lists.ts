@@ -3,12 +3,8 @@ import { writeCursor } from '../list-place.ts'
 import type { CodeRecord, FamilyOwner, FamilyQuery, FamilyView, Grant, RefreshPolicy } from '../ports.ts'
 import { toMilliseconds } from './family-record.ts'
 import type { Keys } from './keys.ts'
+import { enterList, leaveList, readList } from './lists.ts'
 import type { Runner } from './runner.ts'
-import { script } from './script.ts'
-
-export const indexFamily = script('index-family')
-export const unindexFamily = script('unindex-family')
-export const listFamilies = script('list-families')
 
 /** How long lists have a grant after its code, in ms: should the entry of its family be lost, its owner still sees it for a day. */
 const CODE_LIST = 86_400_000
@@ -26,11 +22,11 @@ export function familyLists(run: Runner['run'], keys: Keys) {
   const familyStays = (life: number) => 2 * Math.max(toMilliseconds(life), 60_000)
 
   async function index(grant: Grant, stays: number): Promise<void> {
-    await Promise.all(ownersOf(grant).map((owner) => run(indexFamily, [keys.list(owner)], [grant.id, stays])))
+    await Promise.all(ownersOf(grant).map((owner) => run(enterList, [keys.list(owner)], [grant.id, stays])))
   }
 
   async function isLast(list: string, end: string, id: string): Promise<boolean> {
-    const { rest } = await run(listFamilies, [list], [end, id, 1])
+    const { rest } = await run(readList, [list], [end, id, 1])
     return rest.length === 0
   }
 
@@ -46,7 +42,7 @@ export function familyLists(run: Runner['run'], keys: Keys) {
     },
 
     async leave(grant: Grant): Promise<void> {
-      await Promise.all(ownersOf(grant).map((owner) => run(unindexFamily, [keys.list(owner)], [grant.id])))
+      await Promise.all(ownersOf(grant).map((owner) => run(leaveList, [keys.list(owner)], [grant.id])))
     },
 
     async read(query: FamilyQuery, readFamily: (grantId: string) => Promise<FamilyView | undefined>) {
@@ -56,7 +52,7 @@ export function familyLists(run: Runner['run'], keys: Keys) {
       let [end, id] = after === undefined ? ['', ''] : [String(after.at), after.id]
       for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; ) {
         const wanted = Math.min(size - families.length, BATCH)
-        const { rest } = await run(listFamilies, [list], [end, id, wanted])
+        const { rest } = await run(readList, [list], [end, id, wanted])
         const ids = rest.filter((_, position) => position % 2 === 0).map(String)
         for (const view of await Promise.all(ids.map(readFamily)))
           if (view !== undefined && view.ended === undefined && isOwnedBy(view.grant, owner))

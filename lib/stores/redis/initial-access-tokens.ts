@@ -6,9 +6,9 @@ import {
   MAX_INITIAL_ACCESS_TOKENS,
 } from '../initial-access-token-store.ts'
 import { readListPage, writeCursor } from '../list-place.ts'
-import { listFamilies, unindexFamily } from './family-lists.ts'
 import { toMilliseconds } from './family-record.ts'
 import { isGrantId, type Keys } from './keys.ts'
+import { leaveList, readList } from './lists.ts'
 import { takePlace } from './places.ts'
 import type { Runner } from './runner.ts'
 import { script } from './script.ts'
@@ -74,14 +74,14 @@ export function redisInitialAccessTokens(
         [randomId(random)],
         { durable: true },
       )
-      await run(unindexFamily, [keys.initialTokens], [id]).catch(() => undefined)
+      await run(leaveList, [keys.initialTokens], [id]).catch(() => undefined)
       return outcome as 'revoked' | 'unknown'
     },
 
     async list(page) {
       const { size, after } = readListPage(page)
       const at = after === undefined ? '' : toMilliseconds(after.at)
-      const { rest } = await run(listFamilies, [keys.initialTokens], [at, after?.id ?? '', size + 1])
+      const { rest } = await run(readList, [keys.initialTokens], [at, after?.id ?? '', size + 1])
       const ids = rest.filter((_, position) => position % 2 === 0).map(String)
       const found: (InitialAccessTokenState | undefined)[] = []
       for (let from = 0; from < Math.min(size, ids.length); from += BATCH)

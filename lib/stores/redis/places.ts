@@ -1,7 +1,7 @@
 import type { PlaceStore } from '../ports.ts'
-import { unindexFamily } from './family-lists.ts'
 import { toMilliseconds } from './family-record.ts'
 import type { Keys } from './keys.ts'
+import { leaveList } from './lists.ts'
 import type { Runner } from './runner.ts'
 import { script } from './script.ts'
 
@@ -23,7 +23,7 @@ export function redisPlaces({ run }: Runner, keys: Keys): PlaceStore {
       return outcome as 'taken' | 'full'
     },
     async leave(places, holder) {
-      await run(unindexFamily, [keys.places(places)], [holder])
+      await run(leaveList, [keys.places(places)], [holder])
     },
   }
 }

@@ -1,6 +1,6 @@
--- Adds a family to a list of its owner's, or a client to the list of all; forgets what is over, and keeps the list as long as its longest entry.
+-- Adds an id to a list: a family's to one of its owner's, a client's to that of all; forgets what is over, and keeps the list as long as its longest entry.
 -- KEYS 1 the list
--- ARGV 1 id of the family or hash of the client's, 2 ms for which the entry stays
+-- ARGV 1 the id, of a client a hash of it, 2 ms for which the entry stays
 -- Reply: indexed
 -- Run twice: moves the entry by the time between.
 local stays = tonumber(ARGV[2])
