@@ -113,7 +113,7 @@ test('a user that lacks one command of the scripts is told which', async () => {
     // Without TIME no script can even begin to look.
     if (command === 'time')
       expect(message).toBe(
-        `NOPERM: the Redis user may not run a command that is needed; see the ACL line in the README: ${aclLine(PREFIX)}`,
+        `NOPERM: the Redis user may not run a command or use a key that is needed; see the ACL line in the README: ${aclLine(PREFIX)}`,
       )
     else
       expect(message).toBe(

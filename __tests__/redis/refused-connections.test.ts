@@ -75,7 +75,7 @@ test('FLT-042: the password is changed, a right is taken away: 503, a clear reas
   await server.send('ACL', 'SETUSER', 'app', '-setrange', '-set')
   expectUnavailable(await world.refresh(token))
   expect(reasonsOf(world).at(-1)).toBe(
-    'NOPERM: the Redis user may not run a command that is needed; see the ACL line in the README',
+    'NOPERM: the Redis user may not run a command or use a key that is needed; see the ACL line in the README',
   )
   await server.send('ACL', 'SETUSER', 'app', '+@all')
   token = (await world.refresh(token)).body.refresh_token

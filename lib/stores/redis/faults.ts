@@ -14,7 +14,7 @@ const meanings: Record<string, string> = {
   CROSSSLOT: 'keys of one script are in several slots',
   NOAUTH: 'Redis wants a password',
   WRONGPASS: 'Redis does not accept the user name or password',
-  NOPERM: 'the Redis user may not run a command that is needed; see the ACL line in the README',
+  NOPERM: 'the Redis user may not run a command or use a key that is needed; see the ACL line in the README',
   AATVERSION: 'a record was written by a newer version of express-aat',
   UNKILLABLE: "Redis is busy with somebody's script",
   NOSCRIPT: 'the script is not known',
