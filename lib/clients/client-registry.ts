@@ -218,7 +218,11 @@ export function createClientRegistry(options: ClientRegistryOptions) {
       const outcome = await store.delete(id, isOurs ? ids.markedUntil(id) : undefined)
       cache.forget(id)
       if (outcome === 'full') throw new StoreUnavailable('the store of clients is full')
-      if (outcome === 'deleted') emit('client.deleted', { clientId: id })
+      if (outcome === 'deleted') {
+        // Another instance may have looked it up after it was told that its tokens are over. For this one it is deleted anyway.
+        await options.tell(id).catch(() => undefined)
+        emit('client.deleted', { clientId: id })
+      }
       return outcome
     },
 
