@@ -24,7 +24,7 @@ export type { TokenContext } from './grants/grant-type.ts'
 export { type Auth, getAat } from './guard/auth.ts'
 export type { RequireAatOptions } from './guard/guard-options.ts'
 export type { RemoteIntrospectionOptions } from './guard/introspection-options.ts'
-export type { Fetch } from './guard/remote-documents.ts'
+export type { Fetch } from './guard/issuer-documents.ts'
 export type { RemoteDpopOptions } from './guard/remote-dpop.ts'
 export {
   protectedResource,

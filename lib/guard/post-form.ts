@@ -1,6 +1,6 @@
 import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { type Fetch, readBounded } from './remote-documents.ts'
+import { type Fetch, readBounded } from './issuer-documents.ts'
 
 export interface FormAnswer {
   readonly status: number

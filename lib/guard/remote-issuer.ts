@@ -18,8 +18,8 @@ import { Overcrowded } from '../tokens/turns.ts'
 import { createVerifier } from '../tokens/verifier.ts'
 import { introspectionOption, type RemoteIntrospectionOptions } from './introspection-options.ts'
 import { createQuestion } from './introspection-question.ts'
+import { type Fetch, issuerDocuments } from './issuer-documents.ts'
 import { fetchPost, keepAlivePost } from './post-form.ts'
-import { type Fetch, remoteDocuments } from './remote-documents.ts'
 import { type RemoteDpopOptions, remoteDpopOption, remoteDpopRules } from './remote-dpop.ts'
 import { createRemoteIntrospection } from './remote-introspection.ts'
 import { createRemoteKeys } from './remote-keys.ts'
@@ -127,7 +127,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
   } = settings
   const resources = catalogueOf(settings.resources, settings.defaultResource)
   let warnedAt = Number.NEGATIVE_INFINITY
-  const documents = remoteDocuments(
+  const documents = issuerDocuments(
     issuer,
     settings.fetch ?? ((...args) => globalThis.fetch(...args)),
     timeout,

@@ -3,12 +3,12 @@ import { isObject } from '../protocol/encoding.ts'
 import { algorithms, fitsAlgorithm, type SigningAlgorithm } from '../protocol/jwa.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { VerificationKey } from '../tokens/compact-jws.ts'
-import type { RemoteDocuments } from './remote-documents.ts'
+import type { IssuerDocuments } from './issuer-documents.ts'
 
 export interface RemoteKeysOptions {
   readonly issuer: string
   readonly jwksUri: string | undefined
-  readonly documents: RemoteDocuments
+  readonly documents: IssuerDocuments
   readonly clock: Clock
   /** Seconds that a set is believed without asking again; its own `max-age` may shorten it. */
   readonly cacheLifetime: number

@@ -29,8 +29,8 @@ export function tokenKey(token: string): TokenKey {
 }
 
 /**
- * Compares two hashes in constant time. The inputs are always hashes, never the secrets themselves, so
- * lengths are equal and tell nothing.
+ * Compares two hashes in constant time. The inputs are always hashes, or said to be, never the secrets themselves, so
+ * lengths tell nothing.
  */
 export function sameHash(a: Sha256, b: Sha256): boolean {
   const left = Buffer.from(a)

@@ -1,5 +1,4 @@
-import { timingSafeEqual } from 'node:crypto'
-import { type Sha256, sha256 } from '../protocol/digest.ts'
+import { type Sha256, sameHash, sha256 } from '../protocol/digest.ts'
 import { decodeBase64url } from '../protocol/encoding.ts'
 import { normalizeHttpUri } from '../protocol/http-uri.ts'
 import { verifyWith } from '../protocol/jwa.ts'
@@ -98,10 +97,7 @@ function goodUntil(iat: NumericDate, { now, lifetime }: ProofRules): NumericDate
 }
 
 function isHashOf(ath: unknown, accessToken: string): boolean {
-  if (typeof ath !== 'string') return false
-  const expected = Buffer.from(sha256(accessToken))
-  const given = Buffer.from(ath)
-  return given.length === expected.length && timingSafeEqual(given, expected)
+  return typeof ath === 'string' && sameHash(ath as Sha256, sha256(accessToken))
 }
 
 /** Form and key: a compact JWS of which nothing is verified yet. */

@@ -6,16 +6,16 @@ export type Fetch = typeof globalThis.fetch
 
 const MAX_BYTES = 64 * 1024
 
-interface RemoteDocument {
+interface IssuerDocument {
   readonly body: Record<string, unknown>
   /** Seconds that are left of the `max-age` of `Cache-Control` (RFC 9111 §4.2); 0 where it says that nothing may be kept. */
   readonly maxAge: number | undefined
 }
 
 /** Public documents of an issuer elsewhere. @param timeout seconds that a fetch may take */
-export function remoteDocuments(issuer: string, fetch: Fetch, timeout: number) {
+export function issuerDocuments(issuer: string, fetch: Fetch, timeout: number) {
   /** @throws Error where there is no such JSON object */
-  async function fetchJson(url: string): Promise<RemoteDocument> {
+  async function fetchJson(url: string): Promise<IssuerDocument> {
     const response = await fetch(url, {
       redirect: 'error',
       signal: AbortSignal.timeout(timeout * 1000),
@@ -48,7 +48,7 @@ export function remoteDocuments(issuer: string, fetch: Fetch, timeout: number) {
   }
 }
 
-export type RemoteDocuments = ReturnType<typeof remoteDocuments>
+export type IssuerDocuments = ReturnType<typeof issuerDocuments>
 
 /** All of a body. @throws Error where it is too long */
 export async function readBounded(
