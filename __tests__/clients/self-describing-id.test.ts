@@ -59,6 +59,11 @@ describe('an id that describes its client', () => {
     expect(idsOf([NEW], ISSUER, length - 1).read(issued().id)?.client.name).toBe(DRAFT.name)
   })
 
+  test.each([undefined, T + 3600])('issues the client that its id says, secret until %s', (end) => {
+    const { id, client } = issued(DRAFT, end)
+    expect(client).toStrictEqual(idsOf([NEW]).read(id)?.client)
+  })
+
   test('is short for a usual client, and has neither secret nor token in it', () => {
     const usual = {
       name: 'Claude Code',

@@ -42,8 +42,7 @@ export function createNewClients({ store, ids, limitUnused, random }: NewClients
     { isOpen, source = '', needsRecord, now, secretExpiresAt }: NewClientDetail,
   ): Promise<Registered> {
     const issued = isOpen && !needsRecord ? ids.issue(draft, now, secretExpiresAt) : undefined
-    const client = issued && ids.read(issued.id)?.client
-    if (issued !== undefined && client !== undefined) return { client, ...issued }
+    if (issued !== undefined) return issued
 
     const secret = usesSecret(draft) ? randomId(random, 32) : undefined
     const registrationToken = REGISTRATION_TOKEN_PREFIX + randomId(random, 32)

@@ -74,6 +74,7 @@ export function createRegistrationQuotas(quotas: RegistrationQuotas, counters: C
       await Promise.allSettled(taken.map(({ hash, resetsAt }) => counters.giveBack(hash, resetsAt)))
     }
     for (const counts of countsOf(registration, quotas)) {
+      if (counts.length === 0) continue
       const settled = await Promise.allSettled(
         counts.map(async ({ key, quota, whose }) => {
           const hash = sha256(`registration ${key}`)

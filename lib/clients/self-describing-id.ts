@@ -2,7 +2,12 @@ import { type DerivedKeys, mac, sameTag } from '../protocol/derived-keys.ts'
 import { sha256, tokenHash } from '../protocol/digest.ts'
 import type { Random } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
-import { DESCRIPTION_TAG_BYTES, readDescription, writeDescription } from '../stores/client-description.ts'
+import {
+  DESCRIPTION_TAG_BYTES,
+  isRegisteredId,
+  readDescription,
+  writeDescription,
+} from '../stores/client-description.ts'
 import { readClient, writeClient } from '../stores/client-text.ts'
 import type { Client } from '../stores/ports.ts'
 import { DEFAULT_POLICY } from './registration-policy.ts'
@@ -21,7 +26,14 @@ export interface SelfDescribed {
   readonly endsAt: NumericDate
 }
 
-/** A client that names no policy has this one. */
+/** What a registration comes to. */
+interface SelfDescribedRegistration {
+  readonly id: string
+  readonly client: Client
+  readonly secret: string | undefined
+  readonly registrationToken: string
+}
+
 /** Seconds. */
 const BELIEVED_FOR = 2 * 365 * 86_400
 /** Seconds over that end for which a mark is kept: clocks differ. */
@@ -39,31 +51,60 @@ export function createSelfDescribingIds(
   longest: number,
 ) {
   const [newest] = keys
+  const issuerHash = sha256(issuer)
   const tagOf = (key: DerivedKeys, body: Uint8Array) =>
-    mac(key.registration, 'id', sha256(issuer), body).subarray(0, DESCRIPTION_TAG_BYTES)
+    mac(key.registration, 'id', issuerHash, body).subarray(0, DESCRIPTION_TAG_BYTES)
   const secretOf = (key: DerivedKeys, id: string) => mac(key.registration, 'secret', id).toString('base64url')
   const tokenOf = (key: DerivedKeys, id: string) =>
     REGISTRATION_TOKEN_PREFIX + mac(key.registration, 'token', id).toString('base64url')
 
+  /** The client whose id the key made with this text, and what the client is given. */
+  function describedBy(
+    key: DerivedKeys,
+    id: string,
+    createdAt: NumericDate,
+    text: string,
+  ): SelfDescribedRegistration {
+    const [description = '', secretExpiresAt] = text.split('\n')
+    const draft = readClient(description)
+    const secret = usesSecret(draft) ? secretOf(key, id) : undefined
+    const registrationToken = tokenOf(key, id)
+    const client: Client = {
+      ...draft,
+      id,
+      createdAt,
+      secrets:
+        secret === undefined
+          ? []
+          : [
+              {
+                hash: sha256(secret),
+                ...(secretExpiresAt !== undefined && { expiresAt: Number(secretExpiresAt) }),
+              },
+            ],
+      registrationTokens: [{ hash: tokenHash(registrationToken) }],
+    }
+    return { id, client, secret, registrationToken }
+  }
+
   return {
     /**
-     * The id of a client and what it is given with it, or `undefined` where the description is too long for one.
+     * A client with an id and what it is given with it, or `undefined` where the description is too long for one.
      * @param draft without id, secrets and times
      */
     issue(
       draft: Partial<Client>,
       createdAt: NumericDate,
       secretExpiresAt: NumericDate | undefined,
-    ): { id: string; secret: string | undefined; registrationToken: string } | undefined {
+    ): SelfDescribedRegistration | undefined {
       const { policy, ...rest } = draft
       const told = writeClient(policy === undefined || policy === DEFAULT_POLICY ? rest : draft)
-      const description = [told, ...(secretExpiresAt === undefined ? [] : [secretExpiresAt])]
-      const id = writeDescription(random, Math.floor(createdAt), description.join('\n'), (body) =>
-        tagOf(newest, body),
-      )
-      if (id.length > longest) return undefined
-      const secret = usesSecret(draft as Client) ? secretOf(newest, id) : undefined
-      return { id, secret, registrationToken: tokenOf(newest, id) }
+      const text = secretExpiresAt === undefined ? told : `${told}\n${secretExpiresAt}`
+      const issuedAt = Math.floor(createdAt)
+      const id = writeDescription(random, issuedAt, text, (body) => tagOf(newest, body))
+      if (id.length > longest || !isRegisteredId(id)) return undefined
+      // As the id says it, which need not be as the draft did; its tag was made a moment ago and need not be checked.
+      return describedBy(newest, id, issuedAt, text)
     },
 
     /** The client that an id of ours describes, however old; a forgery costs one HMAC for each secret. */
@@ -73,22 +114,7 @@ export function createSelfDescribingIds(
         described && keys.find((candidate) => sameTag(described.tag, tagOf(candidate, described.body)))
       if (described === undefined || key === undefined) return undefined
       const createdAt = described.issuedAt
-      const [description = '', secretExpiresAt] = described.text.split('\n')
-      const draft = readClient(description)
-      const client: Client = {
-        ...draft,
-        id,
-        createdAt,
-        secrets: usesSecret(draft)
-          ? [
-              {
-                hash: sha256(secretOf(key, id)),
-                ...(secretExpiresAt !== undefined && { expiresAt: Number(secretExpiresAt) }),
-              },
-            ]
-          : [],
-        registrationTokens: [{ hash: tokenHash(tokenOf(key, id)) }],
-      }
+      const { client } = describedBy(key, id, createdAt, described.text)
       return { client, endsAt: createdAt + BELIEVED_FOR }
     },
 

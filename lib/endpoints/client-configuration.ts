@@ -1,4 +1,4 @@
-import type { Request, RequestHandler, Response, Router } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 import { clientMetadataOf } from '../clients/client-metadata.ts'
 import { hasSecret, isReplyLost, withNewSecret } from '../clients/client-secrets.ts'
 import { refusal } from '../clients/metadata-members.ts'
@@ -55,8 +55,8 @@ export function clientConfiguration(
   aat: Aat,
   parts: AatParts,
   rules: ManagementRules,
-  before: readonly RequestHandler[],
-): Router {
+  before: RequestHandler,
+): RequestHandler {
   const { registry, registrations } = parts
   const limitUnused = (req: Request) => parts.limitUnused(clientAddress(req))
 

@@ -1,4 +1,4 @@
-import type { Request, Response, Router } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 import type { AatParts, EndpointName } from '../http/aat.ts'
 import { readFormBody } from '../http/body.ts'
 import { clientAddress } from '../http/client-address.ts'
@@ -63,7 +63,7 @@ export function clientEndpoint(
   name: EndpointName,
   options: unknown,
   answer: (client: Client, form: Form, context: AnswerContext) => Promise<object | undefined>,
-): Router {
+): RequestHandler {
   const { rateLimit } = readOptions(`${name} endpoint`, options, { rateLimit: rateLimitOption(60, 600) })
   const failures = limitFailures(name, rateLimit, parts)
   const receive = createReception(parts, failures)

@@ -1,4 +1,4 @@
-import { type Request, type Response, Router } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 import { DEFAULT_POLICY } from '../clients/registration-policy.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { readMetadataBody } from '../http/body.ts'
@@ -35,7 +35,7 @@ export interface DcrEndpointOptions {
  * hash. Beneath it each client manages its own registration (RFC 7592). Mount it where `endpoints.registration` says.
  * @throws ConfigurationError while the app starts, for wrong options
  */
-export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
+export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): RequestHandler {
   const parts = partsOf(aat, 'dcrEndpoint')
   let admit: (req: Request) => Promise<Admission>
   const { rateLimit, ...management } = readOptions(
@@ -68,7 +68,7 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
     name: 'registration',
     allow: 'POST',
     corsHeaders: 'Authorization, Content-Type',
-    before: [limitRequests('registration', rateLimit, parts)],
+    before: limitRequests('registration', rateLimit, parts),
     handle: (req, res) =>
       handle(req, res).catch((error: unknown) => {
         if (error instanceof OAuthError && error.status < 500)
@@ -84,11 +84,9 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): Router {
       rotateSecrets: management.rotateClientSecrets,
       secretOverlap: management.clientSecretOverlap,
     },
-    [limitRequests('client configuration', rateLimit, parts)],
+    limitRequests('client configuration', rateLimit, parts),
   )
-  const router = Router()
-  router.use((req, res, next) => (isClientPath(req.path) ? configuration : registration)(req, res, next))
   // Clients would try what never works.
   if (options.allow === 'nobody') parts.mounted.delete('registration')
-  return router
+  return (req, res, next) => (isClientPath(req.path) ? configuration : registration)(req, res, next)
 }

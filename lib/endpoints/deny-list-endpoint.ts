@@ -1,4 +1,4 @@
-import type { Request, Response, Router } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 import { type Aat, type AatParts, partsOf } from '../http/aat.ts'
 import { readFormBody, readQuery } from '../http/body.ts'
 import type { Denied, DenyTarget } from '../http/deny-list.ts'
@@ -26,7 +26,7 @@ export interface DenyListEndpointOptions {
  * often a token may still be used. For clients whose
  * configuration says `mayDeny`, or whom the app's `authorize` lets in. It answers 200 when the denial is written.
  */
-export function denyListEndpoint(aat: Aat, options: DenyListEndpointOptions = {}): Router {
+export function denyListEndpoint(aat: Aat, options: DenyListEndpointOptions = {}): RequestHandler {
   const parts = partsOf(aat, 'denyListEndpoint')
   const { authorize, rateLimit } = readOptions('denyListEndpoint', options, {
     authorize: optional(callback<NonNullable<DenyListEndpointOptions['authorize']>>()),

@@ -1,4 +1,4 @@
-import { type Request, type RequestHandler, type Response, Router } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 import type { AatParts, EndpointName } from '../http/aat.ts'
 import { handleCors } from '../http/headers.ts'
 import { isOnClosingConnection, jsonErrors, sendMethodNotAllowed, sendNotFound } from '../http/responder.ts'
@@ -11,39 +11,39 @@ interface JsonEndpoint {
   readonly allow: string
   readonly corsHeaders: string
   /** Runs after CORS, for the allowed method only. */
-  readonly before?: readonly RequestHandler[]
+  readonly before?: RequestHandler
   readonly handle: (req: Request, res: Response) => Promise<void>
 }
 
 /**
  * The frame of an endpoint that answers in JSON: just this path (`/token/x.css` is nothing), just this method, CORS, and one
- * error responder. Making it is what advertises it in the metadata.
+ * error responder. Making it is what advertises it in the metadata. No router: on every request each would touch what is slow to touch.
  */
 export function jsonEndpoint(
   parts: AatParts,
-  { name, isHere = isRoot, allow, corsHeaders, before = [], handle }: JsonEndpoint,
-): Router {
+  { name, isHere = isRoot, allow, corsHeaders, before, handle }: JsonEndpoint,
+): RequestHandler {
   parts.mounted.add(name)
-  const router = Router()
   const checkMount = warnOfOtherMount(parts, name)
   const cors = { origins: parts.corsOrigins, methods: `${allow}, OPTIONS`, headers: corsHeaders }
   const onError = jsonErrors(name, parts)
-  // Not by `next`: to Express, `undefined` and 'router' are no errors, and a hook may throw anything.
-  const answer: RequestHandler = (req, res, next) =>
-    void handle(req, res).catch((thrown: unknown) => onError(thrown, req, res, next))
   const methods = allow.split(', ')
-  router.use((req, res, next) => {
-    if (isOnClosingConnection(req)) return void req.destroy()
-    checkMount(req)
-    if (!isHere(req.path)) return sendNotFound(req, res)
-    if (handleCors(req, res, cors)) return
-    if (!methods.includes(req.method)) return sendMethodNotAllowed(req, res, allow)
-    // Each layer of a router costs every request something.
-    return before.length === 0 ? answer(req, res, next) : next()
-  })
-  if (before.length > 0) router.use(...before, answer)
-  router.use(onError)
-  return router
+  return (req, res, next) => {
+    // Not by `next`: to Express, `undefined` and 'router' are no errors, and a hook may throw anything.
+    const fail = (thrown: unknown) => onError(thrown, req, res, next)
+    const answer = () => void handle(req, res).catch(fail)
+    try {
+      if (isOnClosingConnection(req)) return void req.destroy()
+      checkMount(req)
+      if (!isHere(req.path)) return sendNotFound(req, res)
+      if (handleCors(req, res, cors)) return
+      if (!methods.includes(req.method)) return sendMethodNotAllowed(req, res, allow)
+      if (before === undefined) return answer()
+      before(req, res, (error?: unknown) => (error === undefined ? answer() : fail(error)))
+    } catch (thrown) {
+      fail(thrown)
+    }
+  }
 }
 
 const isRoot = (path: string) => path === '/' || path === ''

@@ -1,4 +1,4 @@
-import type { Router } from 'express'
+import type { RequestHandler } from 'express'
 import { tokenTypeOf } from '../grants/grant-type.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { sendText, setNoStore } from '../http/headers.ts'
@@ -32,7 +32,7 @@ function whatClientsKnow({ iss, aud, client_id, iat, exp, jti, scope, cnf }: Rea
  * are limited: that the server of its resource asks is a use of it. A caller that accepts
  * `application/token-introspection+jwt` gets the answer as a JWT that is signed for it alone (RFC 9701).
  */
-export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOptions = {}): Router {
+export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOptions = {}): RequestHandler {
   const parts = partsOf(aat, 'introspectionEndpoint')
 
   function audiencesOf(client: Client): Set<string | undefined> {

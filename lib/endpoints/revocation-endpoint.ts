@@ -1,4 +1,4 @@
-import type { Router } from 'express'
+import type { RequestHandler } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { clientAddress } from '../http/client-address.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
@@ -17,7 +17,7 @@ export interface RevocationEndpointOptions {
  * access token ends itself. The answer is 200 and `{}` when the revocation is written, and also for a token that is unknown,
  * over, or another client's, of which nothing happens and nothing is told.
  */
-export function revocationEndpoint(aat: Aat, options: RevocationEndpointOptions = {}): Router {
+export function revocationEndpoint(aat: Aat, options: RevocationEndpointOptions = {}): RequestHandler {
   const parts = partsOf(aat, 'revocationEndpoint')
 
   /** The hint is not needed: each kind of token tells what it is (§2.1 lets a server ignore it). */

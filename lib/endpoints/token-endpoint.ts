@@ -1,4 +1,4 @@
-import type { Router } from 'express'
+import type { RequestHandler } from 'express'
 import { type Aat, partsOf } from '../http/aat.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
@@ -15,7 +15,7 @@ export interface TokenEndpointOptions {
  * Mount it where `endpoints.token` says: `app.use('/oauth/token', tokenEndpoint(aat))`.
  * @throws TypeError while the app starts, for wrong arguments
  */
-export function tokenEndpoint(aat: Aat, options: TokenEndpointOptions = {}): Router {
+export function tokenEndpoint(aat: Aat, options: TokenEndpointOptions = {}): RequestHandler {
   const parts = partsOf(aat, 'tokenEndpoint')
   const senderOf = createSenders(parts)
   return clientEndpoint(parts, 'token', options, async (client, form, { req, res, now }) => {

@@ -42,7 +42,8 @@ const letters: Record<keyof Client, string> = {
   changedAt: 'C',
   disabledAt: 'X',
 }
-const members = new Map(Object.entries(letters).map(([member, letter]) => [letter, member]))
+const lettered = Object.entries(letters) as [keyof Client, string][]
+const members = new Map(lettered.map(([member, letter]) => [letter, member]))
 
 /** What most clients that register are; not written down. */
 const usual: Partial<Client> = {
@@ -53,16 +54,20 @@ const usual: Partial<Client> = {
   authenticationMethod: 'none',
   secrets: [],
 }
-const usualTexts = new Map(Object.entries(usual).map(([member, value]) => [member, JSON.stringify(value)]))
+const usualTexts = new Map<string, string>(
+  Object.entries(usual).map(([member, value]) => [member, JSON.stringify(value)]),
+)
 
 /** A client as JSON with short names; the same client gives the same text. */
 export function writeClient(client: Partial<Client>): string {
-  const entries = Object.entries(letters).flatMap(([member, letter]) => {
-    const value = client[member as keyof Client]
-    const isUsual = value === undefined || usualTexts.get(member) === JSON.stringify(value)
-    return isUsual ? [] : [[letter, value]]
-  })
-  return JSON.stringify(Object.fromEntries(entries))
+  const told: Record<string, unknown> = {}
+  for (const [member, letter] of lettered) {
+    const value = client[member]
+    if (value === undefined) continue
+    const usualText = usualTexts.get(member)
+    if (usualText === undefined || usualText !== JSON.stringify(value)) told[letter] = value
+  }
+  return JSON.stringify(told)
 }
 
 /** What `writeClient` wrote. @throws SyntaxError for anything else than JSON */
@@ -71,11 +76,12 @@ export function readClient(text: string): Client {
 }
 
 function readMembers(text: string): Partial<Client> {
-  const entries = Object.entries(JSON.parse(text) as Record<string, unknown>).flatMap(([letter, value]) => {
+  const told: Record<string, unknown> = {}
+  for (const [letter, value] of Object.entries(JSON.parse(text) as Record<string, unknown>)) {
     const member = members.get(letter)
-    return member === undefined ? [] : [[member, value]]
-  })
-  return Object.fromEntries(entries)
+    if (member !== undefined) told[member] = value
+  }
+  return told as Partial<Client>
 }
 
 /** What an id says of its client, proven or not. */
