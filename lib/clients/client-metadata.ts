@@ -192,9 +192,8 @@ function readBindings({
 }
 
 function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(object).filter(
-      ([, value]) => value !== undefined && !(isObject(value) && Object.keys(value).length === 0),
-    ),
-  )
+  const told: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(object))
+    if (value !== undefined && !(isObject(value) && Object.keys(value).length === 0)) told[name] = value
+  return told
 }

@@ -50,7 +50,8 @@ function countsOf({ policy, source, redirectUris }: Counted, quotas: Registratio
   if (source !== undefined) {
     add(own, quotas.perSource, 'from this source', 'source', source)
     const { perRedirectHost } = quotas
-    const share = perRedirectHost && { ...perRedirectHost, limit: Math.ceil(perRedirectHost.limit / SHARE) }
+    if (perRedirectHost === false) return stages
+    const share = { ...perRedirectHost, limit: Math.ceil(perRedirectHost.limit / SHARE) }
     const redirects = redirectUris.map((uri) => ({ uri, kind: kindOfRedirect(uri) }))
     const hosts = redirects.filter(({ kind }) => kind === 'https').map(({ uri }) => new URL(uri).host)
     const others = redirects.filter(({ kind }) => kind !== 'https').map(({ kind }) => kind)

@@ -25,7 +25,7 @@ export interface AnswerContext {
  * @returns `undefined` where there were too many and the request is answered
  */
 export function createReception(parts: AatParts, failures: ReturnType<typeof limitFailures>) {
-  async function authenticate(req: Request, form: Form): Promise<Client> {
+  async function authenticate(req: Request, form: Form, source: string): Promise<Client> {
     const { authorization } = req.headers
     // Node keeps the first of two and says nothing; a proxy may have read the other.
     if (authorization !== undefined && countHeader(req.rawHeaders, 'authorization') > 1)
@@ -36,14 +36,15 @@ export function createReception(parts: AatParts, failures: ReturnType<typeof lim
       client_assertion: form.one('client_assertion'),
       client_assertion_type: form.one('client_assertion_type'),
     }
-    return parts.authenticateClient(authorization, parameters, clientAddress(req))
+    return parts.authenticateClient(authorization, parameters, source)
   }
 
   return async function receive(req: Request, res: Response, form: Form): Promise<Client | undefined> {
     // Counted ahead and taken back, so that any number of attempts at once is counted before one of them is tried.
-    const attempt = await failures.attempt(req, res)
+    const source = clientAddress(req)
+    const attempt = await failures.attempt(req, res, source)
     if (attempt === undefined) return undefined
-    const client = await authenticate(req, form).catch(async (error: unknown) => {
+    const client = await authenticate(req, form, source).catch(async (error: unknown) => {
       if (error instanceof OAuthError && error.code === 'invalid_client') await attempt.fail()
       else await attempt.forgive()
       throw error

@@ -32,7 +32,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
   const issuance = createGrantIssuance(options)
 
   return async (asked) => {
-    const { client, form, sender } = asked
+    const { client, form, now, sender } = asked
     const text = form.one('refresh_token')
     if (text === undefined) throw new OAuthError('invalid_request', 'refresh_token is missing')
     const token = refreshTokens.read(text)
@@ -44,7 +44,9 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     const isRefused = confirmed instanceof OAuthError
     const confirmation = isRefused ? undefined : confirmed
     const policy = options.refreshPolicyOf(client)
-    const request: GrantRequest = { ...asked, policy, confirmation, wanted, grantType: 'refresh_token' }
+    const grantType = 'refresh_token'
+    // Member by member: spreading one object into another costs more here than deriving a token.
+    const request: GrantRequest = { client, form, now, sender, policy, confirmation, wanted, grantType }
     const needsReading = !isRefused && issuance.needsReading(policy)
 
     // Of a current token a refusal must consume nothing, so the hooks are asked ahead; a retry consumes nothing anyway.
@@ -93,7 +95,10 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       const consulted = ahead ?? (needsReading ? await issuance.consult(grant, request) : {})
       const answer = await issuance.issue(grant, request, signer, limits, held, consulted)
       if (outcome.outcome === 'retried') emit('token.retried', { ...about(grant), generation })
-      else emit('token.refreshed', { ...about(grant), generation, issuance: policy.issuance })
+      else {
+        const { id: grantId, clientId, subject } = grant
+        emit('token.refreshed', { clientId, subject, grantId, generation, issuance: policy.issuance })
+      }
       return answer
     }
 

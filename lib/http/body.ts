@@ -60,6 +60,8 @@ function isParsed(req: Request): boolean {
 }
 
 function requireContentType(req: Request, expected: string): void {
+  // As nearly all clients say it.
+  if (req.headers['content-type'] === expected && req.headers['content-encoding'] === undefined) return
   const [type = '', ...parameters] = (req.headers['content-type'] ?? '')
     .split(';')
     .map((part) => part.trim().toLowerCase())

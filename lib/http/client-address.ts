@@ -10,6 +10,7 @@ import { ipKeyGenerator } from 'express-rate-limit'
 export function clientAddress(req: Request): string {
   const claimed = trustsEverybody(req) ? undefined : req.ip
   const address = claimed !== undefined && isIP(claimed) !== 0 ? claimed : (req.socket.remoteAddress ?? '')
+  if (isIP(address) === 4) return address
   return ipKeyGenerator(withoutMapping(address.split('%')[0] ?? ''), 56)
 }
 

@@ -135,8 +135,9 @@ export function createEventHub(clock: () => NumericDate) {
   const listeners = new Map<AatEventName | '*', Set<AatListener>>()
 
   const emit: Emit = (name, detail) => {
-    const audience = [...(listeners.get(name) ?? []), ...(listeners.get('*') ?? [])]
-    if (audience.length === 0) return false
+    const [own, all] = [listeners.get(name), listeners.get('*')]
+    if (!own?.size && !all?.size) return false
+    const audience = [...(own ?? []), ...(all ?? [])]
     const event = Object.freeze({ name, time: clock(), ...detail }) as unknown as AatEvent
     for (const listener of audience) {
       try {

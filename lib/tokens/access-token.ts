@@ -87,10 +87,23 @@ export function signAccessToken(
   return signJwt(ACCESS_TOKEN_TYPE, claims, signer)
 }
 
+/** The header's segment, by key and type: once for each is enough. */
+const headers = new WeakMap<KeyObject, Map<string, string>>()
+
+function headerOf(typ: string, { alg, kid, privateKey }: Signer): string {
+  const known = headers.get(privateKey) ?? new Map<string, string>()
+  const name = `${alg} ${kid} ${typ}`
+  let header = known.get(name)
+  if (header === undefined) {
+    header = Buffer.from(JSON.stringify({ alg, typ, kid })).toString('base64url')
+    headers.set(privateKey, known.set(name, header))
+  }
+  return header
+}
+
 /** A compact JWS whose header is exactly `alg`, `typ`, `kid`. The type is what tells one kind of JWT from another. */
 export async function signJwt(typ: string, claims: object, signer: Signer): Promise<string> {
-  const header = Buffer.from(JSON.stringify({ alg: signer.alg, typ, kid: signer.kid })).toString('base64url')
-  const signingInput = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
+  const signingInput = `${headerOf(typ, signer)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
   const signature = await signWith(signer.alg, signer.privateKey, Buffer.from(signingInput))
   return `${signingInput}.${signature.toString('base64url')}`
 }
