@@ -18,7 +18,7 @@ import { callback, either, optional, readOptions, text } from '../protocol/optio
 import { coversScope } from '../protocol/scope.ts'
 import type { Client, PendingRequest } from '../stores/ports.ts'
 import { type AuthorizeEndpointOptions, authorizeAnswers } from './authorize-answers.ts'
-import { warnOfOtherMount } from './endpoint-router.ts'
+import { warnOfOtherMount } from './json-endpoint.ts'
 
 /**
  * The authorization endpoint (RFC 6749 §3.1): code with PKCE S256 only, `iss` on every answer (RFC 9207). The request waits on

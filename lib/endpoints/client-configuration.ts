@@ -14,7 +14,7 @@ import { OAuthError } from '../protocol/oauth-error.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import { isRegisteredId } from '../stores/client-description.ts'
 import type { Client } from '../stores/ports.ts'
-import { jsonEndpoint } from './endpoint-router.ts'
+import { jsonEndpoint } from './json-endpoint.ts'
 
 /** How a registration is managed by its client. */
 export interface ManagementRules {

@@ -9,7 +9,7 @@ import { OAuthError } from '../protocol/oauth-error.ts'
 import { readOptions } from '../protocol/options.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { Client } from '../stores/ports.ts'
-import { jsonEndpoint } from './endpoint-router.ts'
+import { jsonEndpoint } from './json-endpoint.ts'
 
 /** What an answer may need beside the client and its form. */
 export interface AnswerContext {

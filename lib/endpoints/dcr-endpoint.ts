@@ -7,7 +7,7 @@ import { limitRequests, type RateLimitOptions, rateLimitOption } from '../http/r
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { flag, optional, readOptions, suggestion, text, whole } from '../protocol/options.ts'
 import { clientConfiguration, isClientPath } from './client-configuration.ts'
-import { jsonEndpoint } from './endpoint-router.ts'
+import { jsonEndpoint } from './json-endpoint.ts'
 import { registerClient } from './register-client.ts'
 import { type Admission, doorsOf, doorsOption, type RegistrationDoor } from './registration-doors.ts'
 

@@ -8,7 +8,7 @@ import { type Form, readForm } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { callback, optional, readOptions } from '../protocol/options.ts'
 import { createReception } from './client-endpoint.ts'
-import { jsonEndpoint } from './endpoint-router.ts'
+import { jsonEndpoint } from './json-endpoint.ts'
 import { readOwnAccessToken } from './read-token.ts'
 
 export interface DenyListEndpointOptions {
