@@ -12,8 +12,9 @@ const id = () => randomBytes(16).toString('base64url')
 /**
  * Refreshes families around their end, by the server's own clock. A rotation counts as broken where its successor is refused
  * at once although it was said to live for longer.
+ * @param each so many are to be rotated and so many refused: there are more rounds until they are, five times as many at most
  */
-export async function raceTheEnd({ rounds, batch }: { rounds: number; batch: number }) {
+export async function raceTheEnd({ rounds, batch, each }: { rounds: number; batch: number; each: number }) {
   const { port } = await sharedRedis()
   const { stores } = await proxiedStores({ client: { port }, redis: { deadline: 5000 } })
   const policy: RefreshPolicy = { issuance: 'rotate-and-reset', lifetime: 0.3 }
@@ -80,6 +81,14 @@ export async function raceTheEnd({ rounds, batch }: { rounds: number; batch: num
       counts.broken.push(`a successor that was ${second.outcome}`)
   }
 
-  for (let done = 0; done < rounds; done += batch) await Promise.all(Array.from({ length: batch }, one))
-  return counts
+  const isOneSided = () => Math.min(counts.rotated, counts.refused) < each
+  let done = 0
+  for (let size = batch; done < rounds || (isOneSided() && done < 5 * rounds); ) {
+    const { rotated } = counts
+    await Promise.all(Array.from({ length: size }, one))
+    done += size
+    // More than this machine can prepare before they end: fewer at once.
+    if (counts.rotated === rotated) size = Math.max(20, size >> 1)
+  }
+  return { ...counts, done }
 }
