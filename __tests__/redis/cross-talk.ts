@@ -15,8 +15,13 @@ const actions: readonly FaultAction[] = [
   { delayRequest: 45 },
 ]
 
-/** Reads records by many lanes at once while faults strike; counts answers that were right, missing, or another's. */
-export async function provokeCrossTalk(of: { commands: number; lanes: number; faults: number }) {
+/** Reads records by many lanes at once while faults strike, for `seconds` at most; counts answers that were right, missing, or another's. */
+export async function provokeCrossTalk(of: {
+  commands: number
+  seconds: number
+  lanes: number
+  faults: number
+}) {
   const { stores, proxy } = await proxiedStores({ redis: { deadline: 50, maxInFlight: 1_000_000 } })
   const ids = Array.from({ length: 40 }, (_, index) => `client-${index}`)
   for (const id of ids) {
@@ -43,8 +48,9 @@ export async function provokeCrossTalk(of: { commands: number; lanes: number; fa
     name === 'EVALSHA' && random() < rate ? actions[Math.floor(random() * actions.length)] : undefined,
   )
   const counts = { right: 0, unavailable: 0, wrong: 0 }
+  const deadline = Date.now() + of.seconds * 1000
   async function lane(): Promise<void> {
-    for (let round = 0; round < of.commands / of.lanes; round++) {
+    for (let round = 0; round < of.commands / of.lanes && Date.now() < deadline; round++) {
       const id = ids[Math.floor(random() * ids.length)] ?? ''
       const found = await stores.clients.read(id).catch(() => 'unavailable' as const)
       if (found === 'unavailable') counts.unavailable++

@@ -60,7 +60,12 @@ test.each(FAULTS)('%s with WAIT behind the writes: neither', async (fault) => {
 })
 
 test('FLT-008: commands that are given up at random moments under load (scaled: 3,000): every reply belongs to its request', async () => {
-  const { right, wrong, unavailable } = await provokeCrossTalk({ commands: 3000, lanes: 40, faults: 30 })
+  const { right, wrong, unavailable } = await provokeCrossTalk({
+    commands: 3000,
+    seconds: 30,
+    lanes: 40,
+    faults: 30,
+  })
   expect(wrong).toBe(0)
   expect(right).toBeGreaterThan(300)
   expect(unavailable).toBeGreaterThan(10)
