@@ -1,4 +1,4 @@
-import { decodeJwt } from 'jose'
+import { decodeJwt } from 'jose/jwt/decode'
 import { sha256 } from '../protocol/digest.ts'
 import { hasControlCharacter } from '../protocol/encoding.ts'
 import type { Clock } from '../protocol/time.ts'

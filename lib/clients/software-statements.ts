@@ -1,4 +1,6 @@
-import { decodeJwt, errors, type JWTPayload } from 'jose'
+import type { JWTPayload } from 'jose'
+import * as errors from 'jose/errors'
+import { decodeJwt } from 'jose/jwt/decode'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { ClientJwks, ClientKeys, KeyOwner } from './client-keys.ts'

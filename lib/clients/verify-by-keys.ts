@@ -1,11 +1,7 @@
-import {
-  createLocalJWKSet,
-  errors,
-  type JSONWebKeySet,
-  type JWTVerifyOptions,
-  type JWTVerifyResult,
-  jwtVerify,
-} from 'jose'
+import type { JSONWebKeySet, JWTVerifyOptions, JWTVerifyResult } from 'jose'
+import * as errors from 'jose/errors'
+import { createLocalJWKSet } from 'jose/jwks/local'
+import { jwtVerify } from 'jose/jwt/verify'
 import type { ClientJwks, ClientKeys, KeyOwner } from './client-keys.ts'
 
 /** What newer keys may mend: the owner may have changed them a moment ago. */

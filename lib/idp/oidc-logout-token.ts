@@ -1,12 +1,8 @@
-import {
-  createRemoteJWKSet,
-  customFetch,
-  decodeProtectedHeader,
-  errors,
-  type JWTPayload,
-  jwtVerify,
-  type ProtectedHeaderParameters,
-} from 'jose'
+import type { JWTPayload, ProtectedHeaderParameters } from 'jose'
+import { decodeProtectedHeader } from 'jose/decode/protected_header'
+import * as errors from 'jose/errors'
+import { createRemoteJWKSet, customFetch } from 'jose/jwks/remote'
+import { jwtVerify } from 'jose/jwt/verify'
 import { isIdpName } from '../authorization/idp-sessions.ts'
 import { isObject } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'

@@ -1,11 +1,11 @@
 import { generateKeyPair, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
-import { calculateJwkThumbprint, exportJWK } from 'jose'
 import type { DerivedKeys } from '../protocol/derived-keys.ts'
 import { isObject } from '../protocol/encoding.ts'
 import type { Emit } from '../protocol/events.ts'
 import { algorithms, type SigningAlgorithm } from '../protocol/jwa.ts'
 import { StoreUnavailable } from '../protocol/oauth-error.ts'
+import { jwkThumbprint } from '../protocol/public-jwk.ts'
 import type { Random } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { KeyRecord } from '../stores/ports.ts'
@@ -60,9 +60,9 @@ export function ringRecords({ issuer, alg, rsaBits, times, secrets, random, emit
   /** A new key that will activate at a moment. */
   async function create(activatesAt: NumericDate, now: NumericDate): Promise<KeyRecord> {
     const { publicKey, privateKey } = await generateFor(alg, rsaBits)
-    const publicJwk = (await exportJWK(publicKey)) as Record<string, string>
+    const publicJwk = publicKey.export({ format: 'jwk' }) as Record<string, string>
     const bare = {
-      kid: await calculateJwkThumbprint(publicJwk),
+      kid: jwkThumbprint(publicJwk),
       alg,
       publicJwk,
       createdAt: now,

@@ -46,16 +46,26 @@ function problemOfKey(key: KeyObject): string | undefined {
   return undefined
 }
 
+/** The thumbprint of a key in its one spelling, which is what `node:crypto` exports (RFC 7638). */
+export function jwkThumbprint(canonical: JsonWebKey): string {
+  return sha256(
+    JSON.stringify(Object.fromEntries(identifying(canonical).map((name) => [name, canonical[name]]))),
+  )
+}
+
+function identifying({ kty }: JsonWebKey): readonly string[] {
+  return identifyingMembers[String(kty)] ?? []
+}
+
 /**
- * The thumbprint of a key (RFC 7638).
+ * The thumbprint of a key that somebody else sent.
  * @param jwk how it was sent
  * @returns `undefined` where it was sent in another than its one spelling: two thumbprints would name one key
  */
 export function thumbprintOf(key: KeyObject, jwk: Record<string, unknown>): string | undefined {
   const canonical = key.export({ format: 'jwk' })
-  const members = identifyingMembers[String(canonical.kty)] ?? []
-  if (members.some((name) => canonical[name] !== jwk[name])) return undefined
-  return sha256(JSON.stringify(Object.fromEntries(members.map((name) => [name, canonical[name]]))))
+  if (identifying(canonical).some((name) => canonical[name] !== jwk[name])) return undefined
+  return jwkThumbprint(canonical)
 }
 
 /** Members are short texts, or lists of them (`key_ops`, `x5c`): nothing nested, nothing huge. */
