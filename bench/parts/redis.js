@@ -10,8 +10,11 @@ import { clientCredentialsRoundTrips, guardedRoundTrips, refreshRoundTrips } fro
 const SERVERS = [
   { name: 'express-aat', module: 'token-express-aat' },
   { name: 'hand-written', module: 'token-hand-written' },
-  { name: 'node-oidc-provider', module: 'token-oidc-provider' },
-  { name: 'express-oauth-server', module: 'token-node-oauth' },
+  { name: 'express-oauth-server, leanest model', module: 'token-node-oauth' },
+  { name: '@jmondi/oauth2-server, leanest model', module: 'token-jmondi' },
+  { name: 'node-oidc-provider, as documented', module: 'token-oidc-provider' },
+  { name: 'express-oauth-server, as documented', module: 'token-node-oauth-documented' },
+  { name: '@jmondi/oauth2-server, as documented', module: 'token-jmondi-documented' },
 ]
 const REGISTRIES = [
   { name: 'express-aat, open registration, not used yet', module: 'register-express-aat' },

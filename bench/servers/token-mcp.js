@@ -1,7 +1,8 @@
 /**
  * The MCP SDK's `mcpAuthRouter`, as its documentation mounts it, with the leanest provider that is right: the family of the
- * hand-written endpoint. It grants no client credentials, and reads the client's own from the body. Like ours it keeps its rate
- * limit, which no load reaches.
+ * hand-written endpoint. No provider that is documented can refresh: `demoInMemoryOAuthProvider.ts` of its examples throws there.
+ * It grants no client credentials, and reads the client's own from the body. Like ours it keeps its rate limit, which no load
+ * reaches.
  */
 
 import { handWritten } from './hand-written.js'

@@ -1,5 +1,5 @@
 /**
- * node-oidc-provider on Express, with the Redis adapter of its examples. Refresh tokens rotate; access tokens are ES256
+ * node-oidc-provider on Express, with the Redis adapter of its examples (`example/adapters/redis.js`). Refresh tokens rotate; access tokens are ES256
  * JWTs, which it does not store. No `openid` scope, so it signs no ID token either: one signature a grant, as for all.
  */
 
