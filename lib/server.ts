@@ -1,5 +1,6 @@
 import http, { IncomingMessage, type RequestListener, ServerResponse } from 'node:http'
 import https from 'node:https'
+import { createsWith } from './http/message-shape.ts'
 
 /** What is used of an Express application, 4 or 5. */
 export interface ExpressApp extends RequestListener {
@@ -95,5 +96,7 @@ function messagesOf(app: ExpressApp, options: http.ServerOptions): Messages {
   }
   messages.IncomingMessage.prototype = app.request
   messages.ServerResponse.prototype = app.response
+  createsWith(app.request)
+  createsWith(app.response)
   return messages as unknown as Messages
 }

@@ -1,6 +1,7 @@
 import type { Request, RequestHandler, Response } from 'express'
 import type { AatParts, EndpointName } from '../http/aat.ts'
 import { handleCors } from '../http/headers.ts'
+import { shareShape } from '../http/message-shape.ts'
 import { isOnClosingConnection, jsonErrors, sendMethodNotAllowed, sendNotFound } from '../http/responder.ts'
 
 interface JsonEndpoint {
@@ -33,6 +34,7 @@ export function jsonEndpoint(
     const fail = (thrown: unknown) => onError(thrown, req, res, next)
     const answer = () => void handle(req, res).catch(fail)
     try {
+      shareShape(req, res)
       if (isOnClosingConnection(req)) return void req.destroy()
       checkMount(req)
       if (!isHere(req.path)) return sendNotFound(req, res)
