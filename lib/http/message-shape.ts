@@ -1,8 +1,7 @@
-import type { Request, Response } from 'express'
-
 /** Prototypes with which a server creates its messages, so that Express exchanges nothing. */
 const original = new WeakSet<object>()
 
+/** To be told of by whoever makes a server with classes of its own. */
 export function createsWith(prototype: object): void {
   original.add(prototype)
 }
@@ -14,7 +13,7 @@ export function createsWith(prototype: object): void {
  * After a deletion the object is a dictionary, and of dictionaries with one prototype all share a hidden class: a fifth less CPU
  * for a token request. `createServer` of `express-aat/server` does without either, for the whole app.
  */
-export function shareShape(req: Request, res: Response): void {
+export function shareShape(req: object, res: object): void {
   if (!original.has(Object.getPrototypeOf(req))) putBack(req, 'next')
   if (!original.has(Object.getPrototypeOf(res))) putBack(res, 'locals')
 }

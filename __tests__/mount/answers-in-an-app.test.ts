@@ -1,0 +1,93 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { describe, expect, test } from '@jest/globals'
+import type { Express, Request } from 'express'
+import { basic, CONFIDENTIAL, startWorld } from '../support/world.ts'
+
+const grant = { grant_type: 'client_credentials' }
+const as = basic(CONFIDENTIAL.id, CONFIDENTIAL.secret)
+
+async function startApp(before: (app: Express) => void) {
+  const world = await startWorld({ before })
+  const ask = (headers = {}) => world.post(world.endpoint('token'), grant, { ...as, ...headers })
+  return { ...world, ask }
+}
+
+describe('what an app sees of requests that end at an endpoint', () => {
+  test('answers of one turn of the event loop each end in the asynchronous context of their request', async () => {
+    const contexts = new AsyncLocalStorage<string>()
+    const seen: [asked: unknown, how: string, context: unknown][] = []
+    const world = await startApp((app) =>
+      app.use((req, res, next) => {
+        const asked = `${req.headers['x-id']}`
+        contexts.run(asked, () => {
+          const end = res.end.bind(res) as (...values: unknown[]) => typeof res
+          res.end = (...values: unknown[]) => {
+            seen.push([asked, 'end', contexts.getStore()])
+            return end(...values)
+          }
+          res.on('finish', () => seen.push([asked, 'finish', contexts.getStore()]))
+          next()
+        })
+      }),
+    )
+    const ids = Array.from({ length: 20 }, (_, index) => `${index}`)
+    await Promise.all(ids.map((id) => world.ask({ 'X-Id': id })))
+    expect(seen.length).toBe(2 * ids.length)
+    expect(seen.filter(([asked, , context]) => context !== asked)).toEqual([])
+    await world.close()
+  })
+
+  test('an app that answers between our headers and our body has answered', async () => {
+    let isHasty = true
+    const world = await startApp((app) =>
+      app.use((_req, res, next) => {
+        const setHeader = res.setHeader.bind(res)
+        res.setHeader = (name, value) => {
+          if (isHasty && name === 'Content-Length') {
+            process.nextTick(() => {
+              res.removeHeader('Content-Length')
+              res.statusCode = 503
+              // More than goes out at once: the answer is on its way while the endpoint would send its own.
+              res.end('too late'.padEnd(20_000_000))
+            })
+          }
+          return setHeader(name, value)
+        }
+        next()
+      }),
+    )
+    const { status, text } = await world.ask()
+    expect([status, text.trimEnd()]).toEqual([503, 'too late'])
+    isHasty = false
+    expect((await world.ask()).status).toBe(200)
+    await world.close()
+  })
+
+  test('a request and its response are what they were', async () => {
+    const stateOf = (req: Request) => ({
+      keys: [...Object.keys(req), ...Object.keys(req.res ?? {})],
+      next: req.next,
+      locals: req.res?.locals,
+      prototype: Object.getPrototypeOf(req),
+    })
+    const seen: ReturnType<typeof stateOf>[] = []
+    const world = await startApp((app) =>
+      app.use('/oauth/token', (req, res, next) => {
+        res.locals.mark = 1
+        // What listens to the end sees the request as the endpoint left it; what came before, as it was.
+        res.on('finish', () => seen.push(stateOf(req)))
+        seen.push(stateOf(req))
+        next()
+      }),
+    )
+    await world.ask()
+    const [before, after] = seen
+    if (before === undefined || after === undefined) throw new Error('it was not asked')
+    expect(after.locals).toBe(before.locals)
+    expect(after.locals).toMatchObject({ mark: 1 })
+    expect(after.prototype).toBe(before.prototype)
+    expect(typeof after.next).toBe('function')
+    expect(before.keys.filter((key) => !after.keys.includes(key))).toEqual([])
+    await world.close()
+  })
+})
