@@ -4,14 +4,17 @@ import type { Verified } from '../tokens/verified.ts'
 import type { Auth } from './auth.ts'
 import { isClientsOwn } from './refusals.ts'
 
-/** How the resource is read, by its name: one function for all tokens, so that they are of one hidden class to V8. */
-const readers = new Map<string, () => URL>()
+const RESOURCE = Symbol('resource')
 
-function readerOf(resource: string): () => URL {
-  // A URL can be changed: each who asks gets his own.
-  const reader = readers.get(resource) ?? (() => new URL(resource))
-  readers.set(resource, reader)
-  return reader
+/**
+ * A URL can be changed, so each who asks gets his own. One function for all tokens and resources, as those that an object
+ * literal has would be others for each token, and each token of another hidden class to V8.
+ */
+const resource: PropertyDescriptor & ThisType<{ [RESOURCE]: string }> = {
+  get() {
+    return new URL(this[RESOURCE])
+  },
+  enumerable: true,
 }
 
 /**
@@ -21,7 +24,7 @@ function readerOf(resource: string): () => URL {
  */
 export function authOf<Claims>(
   { token, claims, scopes }: Verified,
-  resource: string,
+  of: string,
   readClaims: ((claims: Readonly<AatClaims> & Record<string, unknown>) => Claims) | undefined,
 ): Auth<Claims> | undefined {
   let custom: object | undefined
@@ -52,7 +55,7 @@ export function authOf<Claims>(
     claims: all,
     extra: Object.freeze({ subject, principal, claims: all }),
   }
-  Object.defineProperty(auth, 'resource', { get: readerOf(resource), enumerable: true })
+  Object.defineProperties(auth, { [RESOURCE]: { value: of }, resource })
   return Object.freeze(auth as Auth<Claims>)
 }
 

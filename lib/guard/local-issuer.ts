@@ -26,7 +26,7 @@ function makeSource(aat: Aat): TokenSource {
     scopesOf: (resource) => scopesOf(resources, resource),
     verify: parts.verifier.verify,
     knowsOpaque: (token) => parts.verifier.opaque.read(token) !== undefined,
-    countUse(jti) {
+    countUse({ jti }) {
       const limit = revocations.limitOf(jti)
       return limit && parts.stores.accessTokens.use(tokenHash(jti), limit.atMost ?? 0, limit.until)
     },

@@ -78,6 +78,7 @@ export function judgeOf(
   { scopes, principal, acrs, maxAge }: GuardSettings<unknown>,
   refusals: ReturnType<typeof refusalsOf>,
 ) {
+  const asksForSignIn = acrs.length > 0 || maxAge !== undefined
   return function shortcomingOf(
     { claims, scopes: held }: Verified,
     now: number,
@@ -86,6 +87,7 @@ export function judgeOf(
     if (principal !== undefined && (principal === 'client') !== isClientsOwn(claims))
       return refusals.wrongPrincipal
     for (const scope of scopes) if (!held.includes(scope)) return refusals.insufficientScope
+    if (!asksForSignIn) return undefined
     const { acr, auth_time: authTime } = claims
     if (acrs.length > 0 && !acrs.includes(acr ?? '')) return refusals.stepUp
     if (maxAge !== undefined && (authTime === undefined || !isRecent(now - authTime, maxAge, tolerance)))

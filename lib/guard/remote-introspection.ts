@@ -6,7 +6,7 @@ import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
 import { createRecent } from '../tokens/recent.ts'
 import { type CacheLimits, createTokenCache, type Remembered } from '../tokens/token-cache.ts'
 import { createTurns, Overcrowded } from '../tokens/turns.ts'
-import { type Verified, verifiedOf } from '../tokens/verified.ts'
+import { neverRevoked, type Verified, verifiedOf } from '../tokens/verified.ts'
 import type { IntrospectionSettings } from './introspection-options.ts'
 import type { IntrospectionAnswer } from './introspection-question.ts'
 import type { TokenSource } from './token-source.ts'
@@ -94,7 +94,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     // An issuer that does not say what it is bound to: nobody could prove that (RFC 9449 §6.2).
     const isDpop = String(token_type).toLowerCase() === 'dpop'
     if (isDpop && read.claims.cnf?.jkt === undefined) return undefined
-    return verifiedOf(token, read.claims, read.claims.exp + rules.tolerance, () => false, payload.length)
+    return verifiedOf(token, read.claims, read.claims.exp + rules.tolerance, neverRevoked, payload.length)
   }
 
   function remember(id: TokenKey, verified: Verified, askedAt: NumericDate): void {

@@ -15,6 +15,7 @@ import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts
 import { type Clock, systemClock } from '../protocol/time.ts'
 import { type VerifiedTokensOptions, verifiedTokensOption } from '../tokens/token-cache.ts'
 import { Overcrowded } from '../tokens/turns.ts'
+import { neverRevoked } from '../tokens/verified.ts'
 import { createVerifier } from '../tokens/verifier.ts'
 import { introspectionOption, type RemoteIntrospectionOptions } from './introspection-options.ts'
 import { createQuestion } from './introspection-question.ts'
@@ -145,7 +146,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     clock,
     keyNow: keys.keyNow,
     keyFor: keys.keyFor,
-    watch: () => () => false,
+    watch: () => neverRevoked,
     limits,
   })
   const asker =

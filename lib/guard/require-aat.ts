@@ -63,12 +63,9 @@ export function requireAat<Claims = unknown>(
     isDpop: boolean,
     req: Request,
   ): Auth<Claims> | Challenge {
-    if (verified === undefined || verified.claims.aud !== source.audienceOf(resource) || verified.isRevoked())
+    if (verified === undefined || verified.audience !== source.audienceOf(resource) || verified.isRevoked())
       return refusals.invalidToken
-    if (
-      (isDpop || verified.claims.cnf !== undefined) &&
-      !isRightlyPresented(verified, isDpop, source.senders, req)
-    )
+    if ((isDpop || verified.isBound) && !isRightlyPresented(verified, isDpop, source.senders, req))
       return refusals.invalidToken
     const shortcoming = shortcomingOf(verified, source.clock(), source.clockTolerance)
     if (shortcoming !== undefined) return shortcoming
@@ -88,7 +85,7 @@ export function requireAat<Claims = unknown>(
   ): Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge> {
     if (verified === undefined || 'status' in result) return result
     return (
-      source.countUse(verified.claims.jti)?.then((outcome) => {
+      source.countUse(verified.claims)?.then((outcome) => {
         if (outcome !== 'used') return refusals.invalidToken
         passed.set(req, { source, verified })
         return result

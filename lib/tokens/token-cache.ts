@@ -18,23 +18,23 @@ export const verifiedTokensOption: Check<CacheLimits> = optionalObject({
   bytes: optional(whole('bytes', 0, 2 ** 33), 64 * 1024 * 1024),
 })
 
-/** What is remembered of a token. */
+/**
+ * What is remembered of a token, by one cache, whose own notes are on it: among very many tokens each object that a hit looks at
+ * is a wait for memory, and so it looks at one.
+ */
 export interface Remembered {
+  /** It is worth nothing from then on. */
+  readonly goodUntil: NumericDate
+  /** Since the hand came by last. */
+  wasUsed?: boolean
   /** Whose token it is: nobody's tokens drive out everybody else's. */
   readonly holder: string
   /** About what it takes, with everything that hangs on it. */
   readonly bytes: number
-  /** It is worth nothing from then on. */
-  readonly goodUntil: NumericDate
-}
-
-interface Entry<V> {
-  readonly key: TokenKey
-  readonly value: V
-  readonly weight: number
-  wasUsed: boolean
-  older: Entry<V> | undefined
-  younger: Entry<V> | undefined
+  key?: TokenKey | undefined
+  weight?: number
+  older?: Remembered | undefined
+  younger?: Remembered | undefined
 }
 
 /** Of a full cache, one holder's tokens are at most one part in this many. */
@@ -46,29 +46,46 @@ const SHARES = 8
  * makes room for his next token among his own.
  */
 export function createTokenCache<V extends Remembered>({ entries, bytes }: CacheLimits) {
-  const found = new Map<TokenKey, Entry<V>>()
-  /** Both bounds in one: an entry weighs its part of the bytes, but at least its part of the entries. */
+  const found = new Map<TokenKey, V>()
+  /** Both bounds in one: a token weighs its part of the bytes, but at least its part of the entries. */
   const capacity = entries * bytes
   const weightOf = new Map<string, number>()
   const share = capacity / SHARES
   let weight = 0
-  let oldest: Entry<V> | undefined
-  let youngest: Entry<V> | undefined
-  let hand: Entry<V> | undefined
+  let oldest: Remembered | undefined
+  let youngest: Remembered | undefined
+  let hand: Remembered | undefined
   /** Goes round like the hand, but takes only what has expired. */
-  let broom: Entry<V> | undefined
+  let broom: Remembered | undefined
 
-  function remove(entry: Entry<V>): void {
-    found.delete(entry.key)
-    if (hand === entry) hand = entry.younger
-    if (broom === entry) broom = entry.younger
-    if (entry.older === undefined) oldest = entry.younger
-    else entry.older.younger = entry.younger
-    if (entry.younger === undefined) youngest = entry.older
-    else entry.younger.older = entry.older
-    weight -= entry.weight
-    const { holder } = entry.value
-    const left = (weightOf.get(holder) ?? 0) - entry.weight
+  function add(key: TokenKey, value: V, own: number): void {
+    value.key = key
+    value.weight = own
+    value.wasUsed = false
+    value.older = youngest
+    value.younger = undefined
+    if (youngest === undefined) oldest = value
+    else youngest.younger = value
+    youngest = value
+    found.set(key, value)
+    weight += own
+    weightOf.set(value.holder, (weightOf.get(value.holder) ?? 0) + own)
+  }
+
+  function remove(value: Remembered): void {
+    const { key, weight: own = 0, older, younger, holder } = value
+    found.delete(key as TokenKey)
+    if (hand === value) hand = younger
+    if (broom === value) broom = younger
+    if (older === undefined) oldest = younger
+    else older.younger = younger
+    if (younger === undefined) youngest = older
+    else younger.older = older
+    // Who still holds it holds none of the others.
+    value.older = undefined
+    value.younger = undefined
+    weight -= own
+    const left = (weightOf.get(holder) ?? 0) - own
     if (left > 0) weightOf.set(holder, left)
     else weightOf.delete(holder)
   }
@@ -77,55 +94,51 @@ export function createTokenCache<V extends Remembered>({ entries, bytes }: Cache
 
   /** Makes room. @param among only this holder's, where given */
   function evict(now: NumericDate, among: string | undefined): void {
-    for (let entry = hand ?? oldest; entry !== undefined; entry = hand ?? oldest) {
-      hand = entry.younger
-      const { holder, goodUntil } = entry.value
+    for (let value = hand ?? oldest; value !== undefined; value = hand ?? oldest) {
+      hand = value.younger
+      const { holder, goodUntil } = value
       const isMeant = among === undefined || holder === among
-      const isSpared = entry.wasUsed && (among !== undefined || !isOverShare(holder))
+      const isSpared = value.wasUsed === true && (among !== undefined || !isOverShare(holder))
       if (now >= goodUntil || (isMeant && !isSpared)) {
-        remove(entry)
+        remove(value)
         return
       }
-      if (isMeant) entry.wasUsed = false
+      if (isMeant) value.wasUsed = false
     }
   }
 
   return {
     find(key: TokenKey, now: NumericDate): V | undefined {
-      const entry = found.get(key)
-      if (entry === undefined) return undefined
-      if (now >= entry.value.goodUntil) {
-        remove(entry)
+      const value = found.get(key)
+      if (value === undefined) return undefined
+      if (now >= value.goodUntil) {
+        remove(value)
         return undefined
       }
-      entry.wasUsed = true
-      return entry.value
+      // What is only read need not be written back to memory.
+      if (value.wasUsed !== true) value.wasUsed = true
+      return value
     },
 
+    /** @param value that is in no cache */
     add(key: TokenKey, value: V, now: NumericDate): void {
       const existing = found.get(key)
       if (existing !== undefined) remove(existing)
       // What is over goes in passing, so that it is not held until room is needed.
       for (let step = 0; step < 2; step++) {
-        const entry = broom ?? oldest
-        broom = entry?.younger
-        if (entry !== undefined && now >= entry.value.goodUntil) remove(entry)
+        const next = broom ?? oldest
+        broom = next?.younger
+        if (next !== undefined && now >= next.goodUntil) remove(next)
       }
       const own = Math.max(bytes, entries * value.bytes)
       if (capacity === 0 || own > capacity) return
       while (weight + own > capacity) evict(now, isOverShare(value.holder) ? value.holder : undefined)
-      const entry: Entry<V> = { key, value, weight: own, wasUsed: false, older: youngest, younger: undefined }
-      if (youngest === undefined) oldest = entry
-      else youngest.younger = entry
-      youngest = entry
-      found.set(key, entry)
-      weight += own
-      weightOf.set(value.holder, (weightOf.get(value.holder) ?? 0) + own)
+      add(key, value, own)
     },
 
     drop(key: TokenKey): void {
-      const entry = found.get(key)
-      if (entry !== undefined) remove(entry)
+      const value = found.get(key)
+      if (value !== undefined) remove(value)
     },
 
     size: (): number => found.size,

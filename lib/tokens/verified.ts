@@ -5,24 +5,30 @@ import type { Remembered } from './token-cache.ts'
 
 /**
  * An access token that was found good, whatever its form: what any number of guards and requests share. Whether it is
- * revoked is asked at each use.
+ * revoked is asked at each use. What a guard looks at is here itself and comes first, so that it comes from memory together.
  */
 export interface Verified extends Remembered {
+  /** Its `exp` and the tolerance: refused from then on. */
+  readonly goodUntil: NumericDate
+  /** Of a JWT, with the key that verified it. */
+  readonly kid: string | undefined
+  readonly verifiedWith: VerificationKey | undefined
+  /** Is anything about it revoked, as far as is known in memory? */
+  readonly isRevoked: () => boolean
+  /** The claim `aud`. */
+  readonly audience: string
+  /** To a key or certificate. */
+  readonly isBound: boolean
+  /** Of `claims.scope`; frozen. */
+  readonly scopes: readonly string[]
+  /** What guards made of it; see `madeBy`. */
+  by: unknown
+  made: unknown
+  others: unknown[] | undefined
   /** As it was presented. */
   readonly token: string
   /** Frozen all the way down. */
   readonly claims: Readonly<AatClaims> & Readonly<Record<string, unknown>>
-  /** Of `claims.scope`; frozen. */
-  readonly scopes: readonly string[]
-  /** Its `exp` and the tolerance: refused from then on. */
-  readonly goodUntil: NumericDate
-  /** Is anything about it revoked, as far as is known in memory? */
-  readonly isRevoked: () => boolean
-  /** Of a JWT, with the key that verified it. */
-  readonly kid: string | undefined
-  readonly key: VerificationKey | undefined
-  /** What guards made of it; see `madeBy`. */
-  readonly made: unknown[]
 }
 
 /**
@@ -30,6 +36,9 @@ export interface Verified extends Remembered {
  * that are long.
  */
 const bytesOf = (token: string, claimsLength: number) => 1500 + 3 * Math.max(token.length, claimsLength)
+
+/** Where revocations are not known: one function for all tokens, not one more object for each. */
+export const neverRevoked = () => false
 
 /** Lists of scopes that are remembered, since most tokens have one of a few. */
 const MAX_SCOPE_LISTS = 256
@@ -54,34 +63,52 @@ export function verifiedOf(
   kid?: string,
   key?: VerificationKey,
 ): Verified {
+  // With all there may ever be, so that all are of one hidden class.
   return {
+    goodUntil,
+    wasUsed: false,
+    kid,
+    verifiedWith: key,
+    isRevoked,
+    audience: claims.aud,
+    isBound: claims.cnf !== undefined,
+    scopes: scopesOf(claims.scope),
+    by: undefined,
+    made: undefined,
+    others: undefined,
     token,
     claims: deepFreeze(claims),
-    scopes: scopesOf(claims.scope),
     holder: claims.sub,
     bytes: bytesOf(token, claimsLength),
-    goodUntil,
-    isRevoked,
-    kid,
-    key,
-    made: [],
+    key: undefined,
+    weight: 0,
+    older: undefined,
+    younger: undefined,
   }
 }
 
-/** The most things that are kept beside one token. */
-const MOST = 4
+/** The most things that are kept beside the first. */
+const MOST = 3
 
 /** What was made of a token by this before, if it is still there. */
-export function madeBy({ made }: Verified, by: unknown): unknown {
+export function madeBy({ by, made, others }: Verified, whom: unknown): unknown {
+  if (by === whom) return made
+  if (others === undefined) return undefined
   // Of so few, each is found faster than in a Map.
-  for (let index = 0; index < made.length; index += 2) if (made[index] === by) return made[index + 1]
+  for (let index = 0; index < others.length; index += 2) if (others[index] === whom) return others[index + 1]
   return undefined
 }
 
 /** Keeps what was made of a token for the next request with it. */
-export function keepMade({ made }: Verified, by: unknown, value: unknown): void {
-  if (made.length === 2 * MOST) made.splice(0, 2)
-  made.push(by, value)
+export function keepMade(verified: Verified, by: unknown, made: unknown): void {
+  if (verified.by === undefined) {
+    verified.by = by
+    verified.made = made
+    return
+  }
+  verified.others ??= []
+  if (verified.others.length === 2 * MOST) verified.others.splice(0, 2)
+  verified.others.push(by, made)
 }
 
 function deepFreeze<T>(value: T): T {

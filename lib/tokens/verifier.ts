@@ -133,7 +133,7 @@ export function createVerifier(options: VerifierOptions) {
       const id = tokenKey(token)
       const known = cache.find(id, clock())
       if (known !== undefined) {
-        if (known.kid === undefined || keyNow(known.kid) === known.key) return known
+        if (known.kid === undefined || keyNow(known.kid) === known.verifiedWith) return known
         cache.drop(id)
       }
       const flight = underWay.get(id)
