@@ -1,8 +1,10 @@
 import type { JSONWebKeySet, JWTVerifyOptions, JWTVerifyResult } from 'jose'
 import * as errors from 'jose/errors'
-import { createLocalJWKSet } from 'jose/jwks/local'
-import { jwtVerify } from 'jose/jwt/verify'
 import type { ClientJwks, ClientKeys, KeyOwner } from './client-keys.ts'
+
+/** Many servers are never sent such a JWT, and loading this would take 10 ms of each start. */
+const verifier = () => import('jose/jwt/verify')
+const keySets = () => import('jose/jwks/local')
 
 /** What newer keys may mend: the owner may have changed them a moment ago. */
 const keyErrors: readonly string[] = [
@@ -34,6 +36,7 @@ async function verify(
   jwks: ClientJwks,
   options: JWTVerifyOptions,
 ): Promise<JWTVerifyResult | string> {
+  const [{ jwtVerify }, { createLocalJWKSet }] = await Promise.all([verifier(), keySets()])
   try {
     return await jwtVerify(jwt, createLocalJWKSet(jwks as unknown as JSONWebKeySet), options)
   } catch (error) {
@@ -51,6 +54,7 @@ async function verifyByAny(
   candidates: errors.JWKSMultipleMatchingKeys,
   options: JWTVerifyOptions,
 ): Promise<JWTVerifyResult | string> {
+  const { jwtVerify } = await verifier()
   let tried = 0
   for await (const key of candidates) {
     if (tried++ === MAX_TRIED) return 'too many keys fit: it needs a kid'
