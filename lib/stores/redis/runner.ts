@@ -5,9 +5,8 @@ import { createCoalescing } from './coalesce.ts'
 import type { RedisClient } from './connection.ts'
 import { codeOf, unavailable, wordOf } from './faults.ts'
 import type { Script } from './script.ts'
+import { type Argument, ScriptCall } from './script-call.ts'
 import { whenOver } from './when-over.ts'
-
-export type Argument = string | number | Buffer
 
 /** What a script said. */
 export interface Reply {
@@ -128,11 +127,11 @@ export function createRunner({
     parameters: readonly Argument[],
     durable: boolean,
   ): Promise<unknown> {
-    const call = (command: string, text: string) => {
+    const call = (command: 'EVAL' | 'EVALSHA', text: string): Promise<unknown> => {
       coalesce()
       return durable && replicas > 0
         ? acknowledged(command, text, parameters)
-        : client.callBuffer(command, [text, ...parameters])
+        : (client.sendCommand(new ScriptCall(command, [text, ...parameters])) as Promise<unknown>)
     }
     try {
       return await call('EVALSHA', sha)
