@@ -86,34 +86,36 @@ function readBytes(req: Request, limit: number, timeout: number): Promise<Buffer
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
-    const timer = setTimeout(
-      () =>
-        finish(
-          new OAuthError('invalid_request', `the body did not arrive within ${timeout} seconds`, {
-            status: 408,
-          }),
-        ),
-      timeout * 1000,
-    )
+    let isOver = false
+    const timer = setTimeout(() => {
+      const problem = `the body did not arrive within ${timeout} seconds`
+      fail(new OAuthError('invalid_request', problem, { status: 408 }))
+    }, timeout * 1000)
     timer.unref()
 
-    function finish(error?: Error): void {
-      clearTimeout(timer)
-      req.off('data', onData).off('end', onEnd).off('error', onCut).off('aborted', onCut).off('close', onCut)
-      if (error === undefined) {
-        resolve(Buffer.concat(chunks, size))
-      } else {
-        req.pause()
-        reject(error)
-      }
-    }
     const onData = (chunk: Buffer) => {
       size += chunk.length
-      if (size > limit) return finish(tooLarge())
+      if (size > limit) return fail(tooLarge())
       chunks.push(chunk)
     }
-    const onEnd = () => finish()
-    const onCut = () => finish(new OAuthError('invalid_request', 'the body was cut short'))
-    req.on('data', onData).on('end', onEnd).on('error', onCut).on('aborted', onCut).on('close', onCut)
+    const onCut = () => fail(new OAuthError('invalid_request', 'the body was cut short'))
+    function fail(error: Error): void {
+      if (isOver) return
+      isOver = true
+      clearTimeout(timer)
+      req.off('data', onData).pause()
+      reject(error)
+    }
+    // What listens to a stream that has ended stays: taking it away would cost more than all of it.
+    req
+      .on('data', onData)
+      .on('error', onCut)
+      .on('close', onCut)
+      .on('end', () => {
+        if (isOver) return
+        isOver = true
+        clearTimeout(timer)
+        resolve(Buffer.concat(chunks, size))
+      })
   })
 }
