@@ -8,7 +8,7 @@ export type Argument = string | number | Buffer
  * buffer of the right size instead of one for each piece.
  */
 export class ScriptCall extends Command {
-  constructor(name: 'EVAL' | 'EVALSHA', args: Argument[]) {
+  constructor(name: string, args: Argument[]) {
     super(name, args, { replyEncoding: null })
   }
 
