@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
+import type { ClientDraft } from '../../lib/clients/client-metadata.ts'
 import { createSelfDescribingIds } from '../../lib/clients/self-describing-id.ts'
 import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
 import { sha256, tokenHash } from '../../lib/protocol/digest.ts'
 import { systemRandom } from '../../lib/protocol/random.ts'
 import { isRegisteredId } from '../../lib/stores/client-description.ts'
-import type { Client } from '../../lib/stores/ports.ts'
 
 const ISSUER = 'https://as.example'
 const [OLD, NEW] = [deriveKeys('o'.repeat(32)), deriveKeys('n'.repeat(32))]
@@ -14,7 +14,7 @@ const ids = idsOf([NEW, OLD])
 const T = 1_800_000_000
 const YEAR = 365 * 86_400
 
-const DRAFT: Partial<Client> = {
+const DRAFT: ClientDraft = {
   name: 'Ünïcode — «client» 名',
   applicationType: 'native',
   redirectUris: ['http://127.0.0.1:33418/callback', 'https://app.example/cb?x=y'],
@@ -24,7 +24,14 @@ const DRAFT: Partial<Client> = {
   defaultScope: ['a', 'b'],
 }
 
-function issued(draft: Partial<Client> = DRAFT, end?: number) {
+const USUAL: ClientDraft = {
+  applicationType: 'native',
+  redirectUris: [],
+  grantTypes: ['authorization_code', 'refresh_token'],
+  authenticationMethod: 'none',
+}
+
+function issued(draft = DRAFT, end?: number) {
   const one = ids.issue(draft, T + 0.7, end)
   if (one === undefined) throw new Error('it does not fit')
   return one
@@ -65,12 +72,11 @@ describe('an id that describes its client', () => {
   })
 
   test('is short for a usual client, and has neither secret nor token in it', () => {
-    const usual = {
+    const { id, secret, registrationToken } = issued({
+      ...USUAL,
       name: 'Claude Code',
       redirectUris: ['http://localhost:54545/callback'],
-      policy: 'default',
-    }
-    const { id, secret, registrationToken } = issued(usual)
+    })
     expect(secret).toBeUndefined()
     expect(id.length).toBeLessThan(150)
     const confidential = issued()
@@ -91,7 +97,8 @@ describe('an id that describes its client', () => {
   test('of a description that is too long there is none, and none is longer than 768 characters', () => {
     let longest = 0
     for (let length = 0; length < 800; length++) {
-      const one = ids.issue({ redirectUris: [`https://a.example/${'x'.repeat(length)}`] }, T, undefined)
+      const redirectUris = [`https://a.example/${'x'.repeat(length)}`]
+      const one = ids.issue({ ...USUAL, redirectUris }, T, undefined)
       if (one !== undefined) longest = Math.max(longest, one.id.length)
       else expect(length).toBeGreaterThan(450)
     }
@@ -129,7 +136,7 @@ describe('nobody else makes one', () => {
 
   test('one text each: other spellings of the same bytes are nobody', () => {
     for (let round = 0; round < 50; round++) {
-      const { id } = issued({ name: 'x'.repeat(round % 3), redirectUris: [] })
+      const { id } = issued({ ...USUAL, name: 'x'.repeat(round % 3) })
       const last = id.at(-1) as string
       const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
       for (const other of alphabet)

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
+import type { ClientDraft } from '../../lib/clients/client-metadata.ts'
 import { createSelfDescribingIds } from '../../lib/clients/self-describing-id.ts'
 import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
 import { sha256, type TokenHash, tokenHash } from '../../lib/protocol/digest.ts'
@@ -200,7 +201,13 @@ test('an opaque access token takes at most 500 bytes', async () => {
 test('a family of a client whose id describes it takes at most 400 bytes', async () => {
   const place = await proxiedStores({ redis: { prefix: 'aat:' } })
   const ids = createSelfDescribingIds([deriveKeys(WORLD_SECRET)], 'https://as.example', systemRandom, 768)
-  const draft = { name: 'Claude Code (shop)', redirectUris: ['http://localhost:54545/callback'] }
+  const draft: ClientDraft = {
+    applicationType: 'native',
+    name: 'Claude Code (shop)',
+    redirectUris: ['http://localhost:54545/callback'],
+    grantTypes: ['authorization_code', 'refresh_token'],
+    authenticationMethod: 'none',
+  }
   const { id: clientId = '' } = ids.issue(draft, now(), undefined) ?? {}
   const family = await openTypical(place.stores.grants, ROTATE, { clientId })
   await family.rotate()

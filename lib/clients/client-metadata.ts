@@ -1,4 +1,3 @@
-import { isObject } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readOutboundUrl } from '../protocol/outbound-url.ts'
 import { parseScope } from '../protocol/scope.ts'
@@ -12,11 +11,12 @@ import {
   MAX_NAME,
   optionalPage,
   optionalText,
+  present,
   readContacts,
   refusal,
 } from './metadata-members.ts'
 import { readRedirectUris } from './redirect-uris.ts'
-import { isKeptUnguarded, type RegistrationPolicy } from './registration-policy.ts'
+import { DEFAULT_POLICY, isKeptUnguarded, type RegistrationPolicy } from './registration-policy.ts'
 import { readTokenWishes, tokenWishesOf } from './token-wishes.ts'
 
 /** A registration, judged; the id, the secret and the time are still to come. */
@@ -44,38 +44,47 @@ export function readClientMetadata(
   const scope = readScope(metadata.scope, policy)
   const contacts = readContacts(metadata.contacts)
   const wishes = readTokenWishes(metadata, policy)
-  const bindings = readBindings(metadata)
-  if (isKeptUnguarded({ ...wishes, ...bindings, grantTypes, authenticationMethod: method }, policy)) {
-    throw refusal(
-      'refresh tokens that are kept and do not rotate are for clients that authenticate or prove a key (RFC 9700 section 2.2.2)',
-    )
-  }
-  return {
+  const draft = present<ClientDraft>({
     applicationType: redirects.applicationType,
     redirectUris: redirects.uris,
     grantTypes,
     authenticationMethod: method,
-    policy: policy.name,
-    ...(scope !== undefined && { defaultScope: scope }),
-    ...keys,
-    ...wishes,
-    ...bindings,
-    ...(contacts !== undefined && { contacts }),
-    ...readLocalized(metadata),
-    ...optionalText('name', metadata.client_name, 'client_name', MAX_NAME),
-    ...optionalText('softwareId', metadata.software_id, 'software_id', MAX_NAME),
-    ...optionalText('softwareVersion', metadata.software_version, 'software_version', MAX_NAME),
-    ...optionalPage('uri', metadata.client_uri, 'client_uri'),
-    ...optionalPage('logoUri', metadata.logo_uri, 'logo_uri'),
-    ...optionalPage('policyUri', metadata.policy_uri, 'policy_uri'),
-    ...optionalPage('tosUri', metadata.tos_uri, 'tos_uri'),
+    policy: policy.name === DEFAULT_POLICY ? undefined : policy.name,
+    defaultScope: scope,
+    jwks: keys.jwks,
+    jwksUri: keys.jwksUri,
+    assertionAlg: keys.assertionAlg,
+    accessTokenLifetime: wishes.accessTokenLifetime,
+    accessTokenFormat: wishes.accessTokenFormat,
+    refreshTokens: wishes.refreshTokens,
+    boundToIdpSession: wishes.boundToIdpSession,
+    dpopBoundAccessTokens: readFlag(metadata, 'dpop_bound_access_tokens'),
+    tlsClientCertificateBoundAccessTokens: readFlag(metadata, 'tls_client_certificate_bound_access_tokens'),
+    contacts,
+    localized: readLocalized(metadata),
+    name: optionalText(metadata.client_name, 'client_name', MAX_NAME),
+    softwareId: optionalText(metadata.software_id, 'software_id', MAX_NAME),
+    softwareVersion: optionalText(metadata.software_version, 'software_version', MAX_NAME),
+    uri: optionalPage(metadata.client_uri, 'client_uri'),
+    logoUri: optionalPage(metadata.logo_uri, 'logo_uri'),
+    policyUri: optionalPage(metadata.policy_uri, 'policy_uri'),
+    tosUri: optionalPage(metadata.tos_uri, 'tos_uri'),
+  })
+  if (isKeptUnguarded(draft, policy)) {
+    throw refusal(
+      'refresh tokens that are kept and do not rotate are for clients that authenticate or prove a key (RFC 9700 section 2.2.2)',
+    )
   }
+  return draft
 }
 
-/** The registered metadata as the response tells it (RFC 7591 §3.2.1): what is in force, never `null`. */
+/**
+ * The registered metadata as the response tells it (RFC 7591 §3.2.1): what is in force, never `null`. To become JSON, which has
+ * no members that are `undefined`.
+ */
 export function clientMetadataOf(client: Client): Record<string, unknown> {
   const usesCode = client.grantTypes.includes('authorization_code')
-  return withoutUndefined({
+  return {
     client_id: client.id,
     client_id_issued_at: Math.floor(client.createdAt),
     client_name: client.name,
@@ -83,7 +92,6 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     logo_uri: client.logoUri,
     policy_uri: client.policyUri,
     tos_uri: client.tosUri,
-    ...client.localized,
     contacts: client.contacts,
     software_id: client.softwareId,
     software_version: client.softwareVersion,
@@ -100,7 +108,8 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     dpop_bound_access_tokens: client.dpopBoundAccessTokens,
     tls_client_certificate_bound_access_tokens: client.tlsClientCertificateBoundAccessTokens,
     scope: (client.defaultScope ?? client.allowedScope)?.join(' '),
-  })
+    ...client.localized,
+  }
 }
 
 function readMethod(value: unknown): ClientAuthenticationMethod {
@@ -177,23 +186,11 @@ function readScope(value: unknown, policy: RegistrationPolicy): string[] | undef
 }
 
 /** What its tokens are to be bound to (RFC 9449 §5.2, RFC 8705 §3.4). */
-function readBindings({
-  dpop_bound_access_tokens: dpop,
-  tls_client_certificate_bound_access_tokens: tls,
-}: Record<string, unknown>): Pick<Client, 'dpopBoundAccessTokens' | 'tlsClientCertificateBoundAccessTokens'> {
-  if (dpop !== undefined && typeof dpop !== 'boolean')
-    throw refusal('dpop_bound_access_tokens must be true or false')
-  if (tls !== undefined && typeof tls !== 'boolean')
-    throw refusal('tls_client_certificate_bound_access_tokens must be true or false')
-  return {
-    ...(dpop !== undefined && { dpopBoundAccessTokens: dpop }),
-    ...(tls !== undefined && { tlsClientCertificateBoundAccessTokens: tls }),
-  }
-}
-
-function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {
-  const told: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(object))
-    if (value !== undefined && !(isObject(value) && Object.keys(value).length === 0)) told[name] = value
-  return told
+function readFlag(
+  metadata: Record<string, unknown>,
+  name: 'dpop_bound_access_tokens' | 'tls_client_certificate_bound_access_tokens',
+): boolean | undefined {
+  const value = metadata[name]
+  if (value !== undefined && typeof value !== 'boolean') throw refusal(`${name} must be true or false`)
+  return value
 }

@@ -13,14 +13,14 @@ const MAX_USED = 16 * 1024
 
 /** What only describes the client. Where it is malformed the client works without. */
 const descriptions: Record<string, (value: unknown) => unknown> = {
-  client_name: (value) => optionalText('name', value, 'client_name', MAX_NAME),
-  client_uri: (value) => optionalPage('uri', value, 'client_uri'),
-  logo_uri: (value) => optionalPage('uri', value, 'logo_uri'),
-  policy_uri: (value) => optionalPage('uri', value, 'policy_uri'),
-  tos_uri: (value) => optionalPage('uri', value, 'tos_uri'),
+  client_name: (value) => optionalText(value, 'client_name', MAX_NAME),
+  client_uri: (value) => optionalPage(value, 'client_uri'),
+  logo_uri: (value) => optionalPage(value, 'logo_uri'),
+  policy_uri: (value) => optionalPage(value, 'policy_uri'),
+  tos_uri: (value) => optionalPage(value, 'tos_uri'),
   contacts: readContacts,
-  software_id: (value) => optionalText('name', value, 'software_id', MAX_NAME),
-  software_version: (value) => optionalText('name', value, 'software_version', MAX_NAME),
+  software_id: (value) => optionalText(value, 'software_id', MAX_NAME),
+  software_version: (value) => optionalText(value, 'software_version', MAX_NAME),
 }
 
 const used = [

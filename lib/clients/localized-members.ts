@@ -11,18 +11,17 @@ const localized =
  * Reads the members in other languages: judged like those without a language, kept and told again.
  * @throws OAuthError `invalid_client_metadata`
  */
-export function readLocalized(metadata: Record<string, unknown>): Pick<Client, 'localized'> {
-  const members = Object.entries(metadata).flatMap(([name, value]) => {
-    const plain = localized.exec(name)?.[1]
-    if (plain === undefined) return []
-    const read: { value?: string } =
-      plain === 'client_name'
-        ? optionalText('value', value, name, MAX_NAME)
-        : optionalPage('value', value, name)
-    return read.value === undefined ? [] : [[name, read.value] as const]
-  })
-  if (members.length === 0) return {}
+export function readLocalized(metadata: Record<string, unknown>): Client['localized'] {
+  const members: [name: string, value: string][] = []
+  for (const name of Object.keys(metadata)) {
+    const plain = name.includes('#') ? localized.exec(name)?.[1] : undefined
+    if (plain === undefined) continue
+    const value = metadata[name]
+    const read = plain === 'client_name' ? optionalText(value, name, MAX_NAME) : optionalPage(value, name)
+    if (read !== undefined) members.push([name, read])
+  }
+  if (members.length === 0) return undefined
   if (members.length > MAX_LOCALIZED)
     throw refusal(`there must be at most ${MAX_LOCALIZED} members in other languages`)
-  return { localized: Object.fromEntries(members) }
+  return Object.fromEntries(members)
 }

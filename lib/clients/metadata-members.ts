@@ -9,6 +9,16 @@ export function refusal(description: string): OAuthError {
   return new OAuthError('invalid_client_metadata', description)
 }
 
+/** Those members that have a value. */
+export function present<T extends object>(members: { [K in keyof T]: T[K] | undefined }): T {
+  const those = {} as T
+  for (const name in members) {
+    const value = members[name]
+    if (value !== undefined) those[name] = value
+  }
+  return those
+}
+
 export function readContacts(value: unknown): string[] | undefined {
   if (value === undefined) return undefined
   if (
@@ -21,33 +31,24 @@ export function readContacts(value: unknown): string[] | undefined {
 }
 
 /** A name that people read: no control, bidirectional-override or zero-width characters, and not blank. */
-export function optionalText<K extends string>(
-  key: K,
-  value: unknown,
-  wireName: string,
-  max: number,
-): { [P in K]?: string } {
-  if (value === undefined) return {}
+export function optionalText(value: unknown, wireName: string, max: number): string | undefined {
+  if (value === undefined) return undefined
   if (
     typeof value !== 'string' ||
-    value.replace(/[\p{Default_Ignorable_Code_Point}\p{C}\p{Z}\u2800]/gu, '') === '' ||
-    [...value].length > max ||
+    !/[^\p{Default_Ignorable_Code_Point}\p{C}\p{Z}\u2800]/u.test(value) ||
+    (value.length > max && [...value].length > max) ||
     hasControlCharacter(value)
   ) {
     throw refusal(`${wireName} must be a string of 1 to ${max} characters without control characters`)
   }
   if (/[\p{Cf}\u2028\u2029]/u.test(value))
     throw refusal(`${wireName} must not have invisible or direction-changing characters`)
-  return { [key]: value } as { [P in K]?: string }
+  return value
 }
 
 /** A page of the client's that people may be sent to: https only. */
-export function optionalPage<K extends string>(
-  key: K,
-  value: unknown,
-  wireName: string,
-): { [P in K]?: string } {
-  if (value === undefined) return {}
+export function optionalPage(value: unknown, wireName: string): string | undefined {
+  if (value === undefined) return undefined
   if (
     typeof value !== 'string' ||
     value.length > 2048 ||
@@ -57,7 +58,7 @@ export function optionalPage<K extends string>(
   ) {
     throw refusal(`${wireName} must be an https URL of at most 2048 characters`)
   }
-  return { [key]: value } as { [P in K]?: string }
+  return value
 }
 
 export function isTextList(value: unknown, max: number): value is string[] {

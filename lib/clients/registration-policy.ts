@@ -94,40 +94,42 @@ export function accessTokenLifetimeFor(
  * and nobody gets more than was registered by one that became laxer.
  */
 export function clientInForce(client: Client, policy: RegistrationPolicy): Client {
-  const {
-    defaultScope,
-    allowedScope,
-    accessTokenLifetime,
-    accessTokenFormat,
-    refreshTokens,
-    boundToIdpSession,
-    ...rest
-  } = client
+  const { defaultScope, allowedScope, accessTokenFormat, refreshTokens, boundToIdpSession } = client
   const format = policy.accessTokenFormats.find((allowed) => allowed === accessTokenFormat)
   const scope = defaultScope?.filter((token) => policy.scopes.includes(token)) ?? []
-  const lifetime = accessTokenLifetimeFor(accessTokenLifetime, policy)
   const allowed = policy.refreshPolicyOf(client)
   const refreshPolicy: RefreshPolicy = isKeptUnguarded(client, policy)
     ? { ...allowed, issuance: 'rotate' }
     : allowed
-  return {
-    ...rest,
+  const inForce: Client = {
+    ...client,
     redirectUris: client.redirectUris.filter((uri) => isAllowedRedirect(uri, policy)),
     grantTypes: client.grantTypes.filter((type) => policy.grantTypes.includes(type)),
     allowedScope:
       allowedScope === undefined
         ? policy.scopes
         : policy.scopes.filter((token) => allowedScope.includes(token)),
-    ...(scope.length > 0 && { defaultScope: scope }),
-    ...(lifetime !== undefined && { accessTokenLifetime: lifetime }),
-    ...(format !== undefined && { accessTokenFormat: format }),
-    ...(refreshTokens !== undefined && {
-      refreshTokens: {
-        ...(refreshTokens.issuance !== undefined && { issuance: refreshPolicy.issuance }),
-        ...(refreshTokens.lifetime !== undefined && { lifetime: refreshPolicy.lifetime }),
-      },
-    }),
-    ...(boundToIdpSession !== undefined && { boundToIdpSession: refreshPolicy.idpSession !== undefined }),
     refreshPolicy,
   }
+  exchange(inForce, 'defaultScope', scope.length > 0 ? scope : undefined)
+  exchange(inForce, 'accessTokenLifetime', accessTokenLifetimeFor(client.accessTokenLifetime, policy))
+  exchange(inForce, 'accessTokenFormat', format)
+  if (refreshTokens !== undefined)
+    exchange(inForce, 'refreshTokens', {
+      ...(refreshTokens.issuance !== undefined && { issuance: refreshPolicy.issuance }),
+      ...(refreshTokens.lifetime !== undefined && { lifetime: refreshPolicy.lifetime }),
+    })
+  if (boundToIdpSession !== undefined)
+    exchange(inForce, 'boundToIdpSession', refreshPolicy.idpSession !== undefined)
+  return inForce
+}
+
+/** Sets a member of a client that is being made, or takes it out. */
+function exchange<K extends keyof Client>(
+  client: { -readonly [M in keyof Client]?: Client[M] },
+  member: K,
+  value: Client[K] | undefined,
+): void {
+  if (value !== undefined) client[member] = value
+  else if (client[member] !== undefined) delete client[member]
 }

@@ -1,16 +1,11 @@
-import { type DerivedKeys, mac, sameTag } from '../protocol/derived-keys.ts'
+import { type DerivedKeys, mac, macText, sameTag } from '../protocol/derived-keys.ts'
 import { sha256, tokenHash } from '../protocol/digest.ts'
 import type { Random } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
-import {
-  DESCRIPTION_TAG_BYTES,
-  isRegisteredId,
-  readDescription,
-  writeDescription,
-} from '../stores/client-description.ts'
+import { DESCRIPTION_TAG_BYTES, readDescription, writeDescription } from '../stores/client-description.ts'
 import { readClient, writeClient } from '../stores/client-text.ts'
-import type { Client } from '../stores/ports.ts'
-import { DEFAULT_POLICY } from './registration-policy.ts'
+import { type Client, MAX_CLIENT_ID } from '../stores/ports.ts'
+import type { ClientDraft } from './client-metadata.ts'
 
 /**
  * Ids that describe their clients, so that a registration that nobody has used takes no memory. The tag of an id is an HMAC for
@@ -54,19 +49,18 @@ export function createSelfDescribingIds(
   const issuerHash = sha256(issuer)
   const tagOf = (key: DerivedKeys, body: Uint8Array) =>
     mac(key.registration, 'id', issuerHash, body).subarray(0, DESCRIPTION_TAG_BYTES)
-  const secretOf = (key: DerivedKeys, id: string) => mac(key.registration, 'secret', id).toString('base64url')
+  const secretOf = (key: DerivedKeys, id: string) => macText(key.registration, 'secret', id)
   const tokenOf = (key: DerivedKeys, id: string) =>
-    REGISTRATION_TOKEN_PREFIX + mac(key.registration, 'token', id).toString('base64url')
+    REGISTRATION_TOKEN_PREFIX + macText(key.registration, 'token', id)
 
-  /** The client whose id the key made with this text, and what the client is given. */
-  function describedBy(
+  /** The client whose id the key made, and what it is given. */
+  function registered(
     key: DerivedKeys,
     id: string,
     createdAt: NumericDate,
-    text: string,
+    draft: Omit<Client, 'id' | 'createdAt' | 'secrets'>,
+    secretExpiresAt: NumericDate | undefined,
   ): SelfDescribedRegistration {
-    const [description = '', secretExpiresAt] = text.split('\n')
-    const draft = readClient(description)
     const secret = usesSecret(draft) ? secretOf(key, id) : undefined
     const registrationToken = tokenOf(key, id)
     const client: Client = {
@@ -79,7 +73,7 @@ export function createSelfDescribingIds(
           : [
               {
                 hash: sha256(secret),
-                ...(secretExpiresAt !== undefined && { expiresAt: Number(secretExpiresAt) }),
+                ...(secretExpiresAt !== undefined && { expiresAt: secretExpiresAt }),
               },
             ],
       registrationTokens: [{ hash: tokenHash(registrationToken) }],
@@ -88,23 +82,18 @@ export function createSelfDescribingIds(
   }
 
   return {
-    /**
-     * A client with an id and what it is given with it, or `undefined` where the description is too long for one.
-     * @param draft without id, secrets and times
-     */
+    /** A client with an id and what it is given with it, or `undefined` where the description is too long for one. */
     issue(
-      draft: Partial<Client>,
+      draft: ClientDraft,
       createdAt: NumericDate,
       secretExpiresAt: NumericDate | undefined,
     ): SelfDescribedRegistration | undefined {
-      const { policy, ...rest } = draft
-      const told = writeClient(policy === undefined || policy === DEFAULT_POLICY ? rest : draft)
+      const told = writeClient(draft)
       const text = secretExpiresAt === undefined ? told : `${told}\n${secretExpiresAt}`
       const issuedAt = Math.floor(createdAt)
       const id = writeDescription(random, issuedAt, text, (body) => tagOf(newest, body))
-      if (id.length > longest || !isRegisteredId(id)) return undefined
-      // As the id says it, which need not be as the draft did; its tag was made a moment ago and need not be checked.
-      return describedBy(newest, id, issuedAt, text)
+      if (id.length > Math.min(longest, MAX_CLIENT_ID)) return undefined
+      return registered(newest, id, issuedAt, { origin: 'registered', ...draft }, secretExpiresAt)
     },
 
     /** The client that an id of ours describes, however old; a forgery costs one HMAC for each secret. */
@@ -114,15 +103,16 @@ export function createSelfDescribingIds(
         described && keys.find((candidate) => sameTag(described.tag, tagOf(candidate, described.body)))
       if (described === undefined || key === undefined) return undefined
       const createdAt = described.issuedAt
-      const { client } = describedBy(key, id, createdAt, described.text)
+      const [text = '', secretExpiresAt] = described.text.split('\n')
+      const end = secretExpiresAt === undefined ? undefined : Number(secretExpiresAt)
+      const { client } = registered(key, id, createdAt, readClient(text), end)
       return { client, endsAt: createdAt + BELIEVED_FOR }
     },
 
     /** What may follow a registration access token of a client, by the newest secret first. */
     successors(id: string, token: string): [string, ...string[]] {
       const after = (key: DerivedKeys) =>
-        REGISTRATION_TOKEN_PREFIX +
-        mac(key.registration, 'next token', sha256(id), token).toString('base64url')
+        REGISTRATION_TOKEN_PREFIX + macText(key.registration, 'next token', sha256(id), token)
       return [after(newest), ...keys.slice(1).map(after)]
     },
 

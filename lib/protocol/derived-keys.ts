@@ -44,6 +44,13 @@ export function mac(key: KeyObject, label: string, ...parts: (Uint8Array | strin
   return hmac.digest()
 }
 
+/** The same in base64url. */
+export function macText(key: KeyObject, label: string, ...parts: string[]): string {
+  const hmac = createHmac('sha256', key).update(label)
+  for (const part of parts) hmac.update(part)
+  return hmac.digest('base64url')
+}
+
 /** Constant-time comparison of a tag; a tag of another length is no tag. */
 export function sameTag(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b)

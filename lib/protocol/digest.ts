@@ -15,7 +15,8 @@ export function sha256(data: string | Uint8Array): Sha256 {
 export type TokenHash = Sha256 & { readonly bits: 128 }
 
 export function tokenHash(data: string | Uint8Array): TokenHash {
-  return hash('sha256', data, 'buffer').toString('base64url', 0, 16) as TokenHash
+  // By way of a text: that is half the cost of a buffer of its own.
+  return Buffer.from(hash('sha256', data, 'binary'), 'latin1').toString('base64url', 0, 16) as TokenHash
 }
 
 /**

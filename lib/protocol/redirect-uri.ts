@@ -78,10 +78,11 @@ export function judgeRedirectUri(
   } catch {
     return { problem: 'is not a URI' }
   }
-  for (const name of url.searchParams.keys()) {
-    if (responseParameters.has(name.toLowerCase()))
-      return { problem: `has the reserved query parameter ${name}` }
-  }
+  if (url.search !== '')
+    for (const name of url.searchParams.keys()) {
+      if (responseParameters.has(name.toLowerCase()))
+        return { problem: `has the reserved query parameter ${name}` }
+    }
   if (url.username !== '' || url.password !== '') return { problem: 'has user information' }
   if (scheme === 'https' || scheme === 'http') {
     if (url.href !== uri && url.href !== `${uri}/` && !url.href.startsWith(`${uri.split('?')[0]}/?`)) {

@@ -48,10 +48,13 @@ export function writeDescription(
   text: string,
   tagOf: (body: Buffer) => Buffer,
 ): string {
-  const head = Buffer.alloc(HEAD)
-  head[0] = VERSION
-  salt(SALT_BYTES).copy(head, 1)
-  head.writeUInt32BE(issuedAt, 1 + SALT_BYTES)
-  const body = Buffer.concat([head, Buffer.from(text)])
-  return REGISTERED_ID_PREFIX + Buffer.concat([body, tagOf(body)]).toString('base64url')
+  const end = HEAD + Buffer.byteLength(text)
+  // Every byte of it is written below.
+  const bytes = Buffer.allocUnsafe(end + DESCRIPTION_TAG_BYTES)
+  bytes[0] = VERSION
+  salt(SALT_BYTES).copy(bytes, 1)
+  bytes.writeUInt32BE(issuedAt, 1 + SALT_BYTES)
+  bytes.write(text, HEAD)
+  tagOf(bytes.subarray(0, end)).copy(bytes, end)
+  return REGISTERED_ID_PREFIX + bytes.toString('base64url')
 }

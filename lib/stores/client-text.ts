@@ -54,18 +54,18 @@ const usual: Partial<Client> = {
   authenticationMethod: 'none',
   secrets: [],
 }
-const usualTexts = new Map<string, string>(
-  Object.entries(usual).map(([member, value]) => [member, JSON.stringify(value)]),
-)
+const written = lettered.map(([member, letter]) => {
+  const expected = usual[member]
+  return { member, letter, expected, list: Array.isArray(expected) ? JSON.stringify(expected) : undefined }
+})
 
 /** A client as JSON with short names; the same client gives the same text. */
 export function writeClient(client: Partial<Client>): string {
   const told: Record<string, unknown> = {}
-  for (const [member, letter] of lettered) {
+  for (const { member, letter, expected, list } of written) {
     const value = client[member]
-    if (value === undefined) continue
-    const usualText = usualTexts.get(member)
-    if (usualText === undefined || usualText !== JSON.stringify(value)) told[letter] = value
+    if (value === undefined || value === expected) continue
+    if (list === undefined || list !== JSON.stringify(value)) told[letter] = value
   }
   return JSON.stringify(told)
 }
