@@ -1,4 +1,3 @@
-import type { Command } from 'ioredis'
 import { sha256, tokenHash } from '../../lib/protocol/digest.ts'
 import { redisStores } from '../../lib/redis.ts'
 import type { Client, PendingRequest } from '../../lib/stores/ports.ts'
@@ -82,11 +81,9 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
     options: {},
     disconnect: () => undefined,
     call: async () => '',
-    callBuffer: async () => undefined,
-    async sendCommand({ args }: Command) {
-      const [sha, count, ...rest] = args as [string, string, ...unknown[]]
-      calls.push({ sha, keys: rest.slice(0, Number(count)).map(String) })
-      const head = [rest[Number(count)], '0', 'found'].map((text) => Buffer.from(String(text)))
+    async callBuffer(_: string, [sha, count, ...rest]: [string, number, ...unknown[]]) {
+      calls.push({ sha, keys: rest.slice(0, count).map(String) })
+      const head = [rest[count], '0', 'found'].map((text) => Buffer.from(String(text)))
       return [...head, Buffer.alloc(0), aGrantRecord, Buffer.from('1'), Buffer.alloc(0)]
     },
   }

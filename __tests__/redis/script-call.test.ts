@@ -1,19 +1,36 @@
 import { randomBytes } from 'node:crypto'
-import { expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { Command } from 'ioredis'
-import { type Argument, ScriptCall } from '../../lib/stores/redis/script-call.ts'
+import type { RedisClient } from '../../lib/stores/redis/connection.ts'
+import { type Argument, createSend, toResp } from '../../lib/stores/redis/script-call.ts'
+import { sharedRedis } from '../support/redis-servers.ts'
 
 const texts = ['', 'a', 'grüß 🌍', '\r\n$3\r\n', '\0', '\ud800', 'x'.repeat(70_000)]
-const numbers = [0, -1, 1.5, 1e21, Number.MAX_SAFE_INTEGER]
+const numbers = [0, -1, 1.5, Number.MAX_SAFE_INTEGER]
 const bytes = [0, 1, 56, 70_000].map((size) => randomBytes(size))
+const all: Argument[] = [...texts, ...numbers, ...bytes]
+const cases: Argument[][] = [[], texts, numbers, bytes, all, all.toReversed(), ...all.map((one) => [one])]
 
-const asWritten = (command: Command) => Buffer.from(command.toWritable({}) as string)
-
-test('a call is on the wire what the driver would make of it', () => {
-  const all: Argument[] = [...texts, ...numbers, ...bytes]
-  const cases: Argument[][] = [[], texts, numbers, bytes, all, all.toReversed(), ...all.map((one) => [one])]
+test('a command is on the wire what the driver would make of it', () => {
   for (const args of cases) {
-    const expected = asWritten(new Command('EVALSHA', args, { replyEncoding: null }))
-    expect(asWritten(new ScriptCall('EVALSHA', args)).equals(expected)).toBe(true)
+    const expected = new Command('EVALSHA', args, { replyEncoding: null }).toWritable({})
+    expect(Buffer.from(toResp('EVALSHA', args) as string).equals(Buffer.from(expected as string))).toBe(true)
   }
+})
+
+describe('a reply is bytes', () => {
+  const ECHO = 'return ARGV'
+  const sent = [...texts.map((text) => Buffer.from(text)), ...bytes]
+
+  test('of a client that shows the class of its commands', async () => {
+    const server = await sharedRedis()
+    expect(await createSend(server.client())('EVAL', [ECHO, 0, ...texts, ...bytes])).toEqual(sent)
+  })
+
+  test('of one that does not, such as a cluster', async () => {
+    const server = await sharedRedis()
+    const redis = server.client()
+    const other = { callBuffer: redis.callBuffer.bind(redis) } as unknown as RedisClient
+    expect(await createSend(other)('EVAL', [ECHO, 0, ...texts, ...bytes])).toEqual(sent)
+  })
 })

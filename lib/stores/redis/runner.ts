@@ -5,7 +5,7 @@ import { createCoalescing } from './coalesce.ts'
 import type { RedisClient } from './connection.ts'
 import { codeOf, unavailable, wordOf } from './faults.ts'
 import type { Script } from './script.ts'
-import { type Argument, ScriptCall } from './script-call.ts'
+import { type Argument, createSend } from './script-call.ts'
 import { whenOver } from './when-over.ts'
 
 /** What a script said. */
@@ -63,6 +63,7 @@ export function createRunner({
   replicas,
 }: RunnerOptions) {
   const coalesce = createCoalescing(client)
+  const sendCommand = createSend(client)
   let inFlight = 0
   /** Counts connections: which one is there now, and which was left because it was out of step. */
   let connection = 0
@@ -127,11 +128,11 @@ export function createRunner({
     parameters: readonly Argument[],
     durable: boolean,
   ): Promise<unknown> {
-    const call = (command: 'EVAL' | 'EVALSHA', text: string): Promise<unknown> => {
+    const call = (command: string, text: string) => {
       coalesce()
       return durable && replicas > 0
         ? acknowledged(command, text, parameters)
-        : (client.sendCommand(new ScriptCall(command, [text, ...parameters])) as Promise<unknown>)
+        : sendCommand(command, [text, ...parameters])
     }
     try {
       return await call('EVALSHA', sha)

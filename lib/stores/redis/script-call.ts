@@ -1,39 +1,51 @@
-import { Command } from 'ioredis'
+import type { Redis } from 'ioredis'
+import type { RedisClient } from './connection.ts'
 
-/** An argument of a command of Redis; numbers are sent in decimal. */
+/** An argument of a command of Redis; numbers, whole and within what is exact, are sent in decimal. */
 export type Argument = string | number | Buffer
 
-/**
- * A command whose reply is read as bytes, which takes a quarter of the driver's time to write where some arguments are bytes: one
- * buffer of the right size instead of one for each piece.
- */
-export class ScriptCall extends Command {
-  constructor(name: string, args: Argument[]) {
-    super(name, args, { replyEncoding: null })
-  }
+/** Sends a command and gives its reply as bytes. */
+export type Send = (name: string, args: Argument[]) => Promise<unknown>
 
-  /** The command in RESP: an array of bulk strings. */
-  override toWritable(): string | Buffer {
-    const args = this.args as Argument[]
-    const pieces: (string | Buffer)[] = []
-    let size = 0
-    let text = `*${args.length + 1}\r\n$${this.name.length}\r\n${this.name}\r\n`
-    for (const arg of args) {
-      if (typeof arg === 'object') {
-        text += `$${arg.length}\r\n`
-        size += Buffer.byteLength(text) + arg.length
-        pieces.push(text, arg)
-        text = '\r\n'
-      } else {
-        const value = String(arg)
-        text += `$${Buffer.byteLength(value)}\r\n${value}\r\n`
-      }
+/**
+ * How a client sends a command with bytes among its arguments. Where it shows the class of its commands, they are written by
+ * `toResp`; a cluster does not, and writes as it always did.
+ */
+export function createSend(client: RedisClient): Send {
+  const { Command } = client.constructor as Partial<typeof Redis>
+  if (Command === undefined) return (name, args) => client.callBuffer(name, args)
+  class ScriptCall extends Command {
+    override toWritable(): string | Buffer {
+      return toResp(this.name, this.args as Argument[])
     }
-    if (pieces.length === 0) return text
-    const bytes = Buffer.allocUnsafe(size + Buffer.byteLength(text))
-    let at = 0
-    for (const piece of [...pieces, text])
-      at += typeof piece === 'string' ? bytes.write(piece, at) : piece.copy(bytes, at)
-    return bytes
   }
+  return (name, args) =>
+    client.sendCommand(new ScriptCall(name, args, { replyEncoding: null })) as Promise<unknown>
+}
+
+/**
+ * A command in RESP, an array of bulk strings: one buffer of the right size, where the driver makes one of each piece and takes
+ * four times as long.
+ */
+export function toResp(name: string, args: readonly Argument[]): string | Buffer {
+  const pieces: (string | Buffer)[] = []
+  let size = 0
+  let text = `*${args.length + 1}\r\n$${Buffer.byteLength(name)}\r\n${name}\r\n`
+  for (const arg of args) {
+    if (typeof arg === 'object') {
+      text += `$${arg.length}\r\n`
+      size += Buffer.byteLength(text) + arg.length
+      pieces.push(text, arg)
+      text = '\r\n'
+    } else {
+      const value = String(arg)
+      text += `$${Buffer.byteLength(value)}\r\n${value}\r\n`
+    }
+  }
+  if (pieces.length === 0) return text
+  const bytes = Buffer.allocUnsafe(size + Buffer.byteLength(text))
+  let at = 0
+  for (const piece of [...pieces, text])
+    at += typeof piece === 'string' ? bytes.write(piece, at) : piece.copy(bytes, at)
+  return bytes
 }
