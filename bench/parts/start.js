@@ -17,42 +17,48 @@ const SERVERS = [
   { name: 'better-auth, its OAuth provider', module: 'start-better-auth' },
 ]
 const IDLE_MS = 1000
+/** Rounds in which servers are left idle, to see what memory they then have. */
+const IDLE_ROUNDS = 3
 const place = placement()
 
 /** @param {import('../harness/compare.js').Effort} effort @returns {Promise<import('../harness/report.js').Part>} */
 export async function start({ starts, quick }) {
   /** @type {Map<string, { ms: number, rss: number }[]>} */
   const all = new Map(SERVERS.map(({ name }) => [name, []]))
+  const rounds = quick ? 1 : 4 * starts
   // The first round brings the files into the page cache.
-  for (let round = 0; round <= (quick ? 1 : starts + 2); round++)
+  for (let round = 0; round <= rounds; round++)
     for (const { name, module } of SERVERS) {
-      const one = await startOnce(module)
+      const one = await startOnce(module, round > rounds - IDLE_ROUNDS)
       if (round > 0) all.get(name)?.push(one)
     }
-  const of = (/** @type {string} */ name, /** @type {'ms' | 'rss'} */ what) =>
-    median((all.get(name) ?? []).map((one) => one[what]))
+  const ms = (/** @type {string} */ name) => (all.get(name) ?? []).map((one) => one.ms)
+  // Within each round, as a machine is faster at one time than at another.
+  const overBare = (/** @type {string} */ name) => {
+    const bare = ms(BARE)
+    return `+${whole(median(ms(name).map((own, i) => own - (bare[i] ?? Number.NaN))))}`
+  }
+  const rss = (/** @type {string} */ name) =>
+    whole(median((all.get(name) ?? []).flatMap((one) => (Number.isNaN(one.rss) ? [] : [one.rss]))))
   return {
     title: 'Start and memory',
     short: [
       [
         'start to listening over bare Express, ms; RSS idle with everything mounted, MB',
-        `+${whole(of(OURS, 'ms') - of(BARE, 'ms'))}; ${whole(of(OURS, 'rss'))}`,
+        `${overBare(OURS)}; ${rss(OURS)}`,
       ],
     ],
     tables: [
       {
         heads: ['server', 'start to listening, ms', 'over bare Express', 'RSS idle, MB'],
-        rows: SERVERS.map(({ name }) => [
-          ...[name, whole(of(name, 'ms')), `+${whole(of(name, 'ms') - of(BARE, 'ms'))}`],
-          whole(of(name, 'rss')),
-        ]),
+        rows: SERVERS.map(({ name }) => [name, whole(median(ms(name))), overBare(name), rss(name)]),
       },
     ],
   }
 }
 
-/** @param {string} module */
-async function startOnce(module) {
+/** @param {string} module @param {boolean} isLeftIdle */
+async function startOnce(module, isLeftIdle) {
   const file = fileURLToPath(new URL(`../servers/${module}.js`, import.meta.url))
   const pinned = place && { execPath: 'taskset', execArgv: ['-c', `${place.server}`, process.execPath] }
   const begin = performance.now()
@@ -65,8 +71,8 @@ async function startOnce(module) {
   const listening = once(child, 'message')
   const ms = await Promise.race([listening, ended]).then(() => performance.now() - begin)
   if (child.exitCode !== null) throw new Error(`${module} ended with ${child.exitCode}`)
-  await sleep(IDLE_MS)
-  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
+  if (isLeftIdle) await sleep(IDLE_MS)
+  const status = isLeftIdle ? readFileSync(`/proc/${child.pid}/status`, 'utf8') : ''
   child.kill()
   await ended
   return { ms, rss: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024 }
