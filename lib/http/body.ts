@@ -81,8 +81,9 @@ function requireContentType(req: Request, expected: string): void {
 function readBytes(req: Request, limit: number, timeout: number): Promise<Buffer> {
   const tooLarge = () => new OAuthError('invalid_request', `the body is over ${limit} bytes`, { status: 413 })
   if (Number(req.headers['content-length'] ?? 0) > limit) return Promise.reject(tooLarge())
-  // Nothing would ever come: the app read the stream and left no req.body.
-  if (req.readableEnded) return Promise.reject(new Error('the body was read before, but is not in req.body'))
+  // The app read the stream and left no req.body: the rest would pass for the whole. Or it had its text decoded, not strictly.
+  if (req.readableEnded || req.readableDidRead || req.readableEncoding !== null)
+    return Promise.reject(new Error('the body was read before, but is not in req.body'))
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
