@@ -1,8 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, expect, test } from '@jest/globals'
-import type { Express, Request } from 'express'
+import type { ErrorRequestHandler, Express, Request } from 'express'
+import { requestText, sendRaw, type WireAnswer } from '../support/wire.ts'
 import { basic, CONFIDENTIAL, startWorld } from '../support/world.ts'
 
+const form = { 'Content-Type': 'application/x-www-form-urlencoded' }
+const isOver =
+  (count: number) =>
+  ({ statuses, closed }: WireAnswer) =>
+    closed || statuses.length === count
 const grant = { grant_type: 'client_credentials' }
 const as = basic(CONFIDENTIAL.id, CONFIDENTIAL.secret)
 
@@ -60,6 +66,68 @@ describe('what an app sees of requests that end at an endpoint', () => {
     expect([status, text.trimEnd()]).toEqual([503, 'too late'])
     isHasty = false
     expect((await world.ask()).status).toBe(200)
+    await world.close()
+  })
+
+  test('an app that has given up waiting has answered: no fault, and the connection goes on', async () => {
+    const world = await startApp((app) =>
+      app.use((req, res, next) => {
+        if (req.headers['x-hurry'] !== undefined) res.status(503).set('Content-Length', '7').end('gave up')
+        next()
+      }),
+    )
+    const text = (body: string, headers = {}) =>
+      requestText(world.base, '/oauth/token', { ...form, ...as, ...headers }, body)
+    const good = 'grant_type=client_credentials'
+    const hurried = [text(good, { 'X-Hurry': '1' }), text('grant_type=none', { 'X-Hurry': '1' })]
+    const answer = await sendRaw(world.base, `${hurried.join('')}${text(good)}`, isOver(3))
+    expect([answer.statuses, answer.closed]).toEqual([[503, 503, 200], false])
+    expect(world.eventsNamed('fault')).toEqual([])
+    await world.close()
+  })
+
+  test('what the app hung into its answers and throws is an error of the app’s, and no end of the process', async () => {
+    const world = await startApp((app) =>
+      app.use((_req, res, next) => {
+        const { writeHead } = res
+        let isFirst = true
+        res.writeHead = ((...values: Parameters<typeof writeHead>) => {
+          if (isFirst) {
+            isFirst = false
+            throw new Error('of a wrapper')
+          }
+          return writeHead.apply(res, values)
+        }) as typeof writeHead
+        next()
+      }),
+    )
+    const seen: unknown[] = []
+    world.app.use(((error, _req, res, _next) => {
+      seen.push(String(error))
+      res.status(500).json({ of: 'the app' })
+    }) as ErrorRequestHandler)
+    const { status, body } = await world.ask()
+    expect([status, body, seen]).toEqual([500, { of: 'the app' }, ['Error: of a wrapper']])
+    await world.close()
+  })
+
+  test('answers before the last of a connection arrive, whatever the client had sent after it', async () => {
+    const world = await startApp(() => undefined)
+    const text = (headers: Record<string, string>) =>
+      requestText(world.base, '/oauth/token', { ...as, ...headers }, 'grant_type=client_credentials')
+    const refused = text({ 'Content-Type': 'text/plain' })
+    for (const [requests, statuses] of [
+      [[refused, text(form)], [400]],
+      [
+        [text(form), refused, text(form)],
+        [200, 400],
+      ],
+    ]) {
+      const answer = await sendRaw(world.base, (requests ?? []).join(''))
+      expect([answer.statuses, answer.closed]).toEqual([statuses, true])
+    }
+    // The requests after that never ran.
+    expect(world.eventsNamed('token.issued').length).toBe(1)
     await world.close()
   })
 

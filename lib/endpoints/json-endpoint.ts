@@ -2,7 +2,7 @@ import type { Request, RequestHandler, Response } from 'express'
 import type { AatParts, EndpointName } from '../http/aat.ts'
 import { handleCors } from '../http/headers.ts'
 import { shareShape } from '../http/message-shape.ts'
-import { isOnClosingConnection, jsonErrors, sendMethodNotAllowed, sendNotFound } from '../http/responder.ts'
+import { dropAfterLast, jsonErrors, sendMethodNotAllowed, sendNotFound } from '../http/responder.ts'
 
 interface JsonEndpoint {
   readonly name: EndpointName
@@ -35,7 +35,7 @@ export function jsonEndpoint(
     const answer = () => void handle(req, res).catch(fail)
     try {
       shareShape(req, res)
-      if (isOnClosingConnection(req)) return void req.destroy()
+      if (dropAfterLast(req, res)) return
       checkMount(req)
       if (!isHere(req.path)) return sendNotFound(req, res)
       if (handleCors(req, res, cors)) return

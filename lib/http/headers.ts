@@ -23,7 +23,13 @@ export function sendText(res: Response, status: number, text: string, type: stri
   res.setHeader('X-Content-Type-Options', 'nosniff')
   setImmediate(() => {
     // Something of the app's may have answered meanwhile, a time limit for example.
-    if (!res.writableEnded) res.end(res.req.method === 'HEAD' ? undefined : text)
+    if (res.writableEnded) return
+    try {
+      res.end(res.req.method === 'HEAD' ? undefined : text)
+    } catch (error) {
+      // What the app hung into its answers threw. Nobody is above to catch it: it would end the process.
+      res.req.next?.(error)
+    }
   })
 }
 

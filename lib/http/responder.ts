@@ -53,9 +53,17 @@ export function toOAuthError(error: unknown, where: string, { emit, random }: Fa
 /** Connections that were told to close; what the parser had read already is still handed on as requests. */
 const closing = new WeakSet<object>()
 
-/** Does the request come after an answer that ended its connection? Nobody would read another one. */
-export function isOnClosingConnection(req: Request): boolean {
-  return closing.has(req.socket)
+/**
+ * Drops a request that comes after an answer which ends its connection: nobody would read another one. The connection itself
+ * stays as long as that answer, and those before it, are on their way.
+ * @returns whether it did
+ */
+export function dropAfterLast(req: Request, res: Response): boolean {
+  if (!closing.has(req.socket)) return false
+  res.statusCode = 503
+  res.setHeader('Connection', 'close')
+  res.end()
+  return true
 }
 
 /** The JSON face (RFC 6749 §5.2, RFC 7591 §3.2.2). */
@@ -76,7 +84,12 @@ export function sendError(req: Request, res: Response, error: OAuthError): void 
 /** The one error handler of an endpoint that answers in JSON. */
 export function jsonErrors(where: string, reporter: FaultReporter): ErrorRequestHandler {
   return (thrown, req, res, next) => {
+    // Something of the app's gave up waiting (a time limit, say) and has answered. That there is nobody to tell is no fault, and
+    // to Express it would be one of the connection, on which other requests may be.
+    const isAnswered = res.writableEnded
+    if (isAnswered && isObject(thrown) && thrown.code === 'ERR_HTTP_HEADERS_SENT') return
     const error = toOAuthError(thrown, where, reporter)
+    if (isAnswered) return
     if (res.headersSent) return next(thrown)
     sendError(req, res, error)
   }

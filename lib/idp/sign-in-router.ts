@@ -2,7 +2,7 @@ import { type ErrorRequestHandler, type Request, type RequestHandler, type Respo
 import type { AatParts } from '../http/aat.ts'
 import { sendErrorPage } from '../http/pages/error-page.ts'
 import { limitRequests, type rateLimitOption } from '../http/rate-limit.ts'
-import { isOnClosingConnection, sendError, toOAuthError } from '../http/responder.ts'
+import { dropAfterLast, sendError, toOAuthError } from '../http/responder.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 
 type Handler = (req: Request, res: Response) => Promise<void>
@@ -22,7 +22,7 @@ export function signInRouter(
   const routeOf = (req: Request) => routes[req.path === '' ? '/' : req.path]
 
   const dispatch: RequestHandler = (req, res, next) => {
-    if (isOnClosingConnection(req)) return void req.destroy()
+    if (dropAfterLast(req, res)) return
     const route = routeOf(req)
     const handler = req.method === 'GET' || req.method === 'POST' ? route?.[req.method] : undefined
     if (handler !== undefined) {
