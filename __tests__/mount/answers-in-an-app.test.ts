@@ -79,9 +79,18 @@ describe('what an app sees of requests that end at an endpoint', () => {
     const text = (body: string, headers = {}) =>
       requestText(world.base, '/oauth/token', { ...form, ...as, ...headers }, body)
     const good = 'grant_type=client_credentials'
-    const hurried = [text(good, { 'X-Hurry': '1' }), text('grant_type=none', { 'X-Hurry': '1' })]
-    const answer = await sendRaw(world.base, `${hurried.join('')}${text(good)}`, isOver(3))
-    expect([answer.statuses, answer.closed]).toEqual([[503, 503, 200], false])
+    const see = (url: string) =>
+      requestText(world.base, url.slice(world.base.length), { 'X-Hurry': '1' }, '', 'GET')
+    const hurried = [
+      text(good, { 'X-Hurry': '1' }),
+      text('grant_type=none', { 'X-Hurry': '1' }),
+      see(world.authorizeUrl({})),
+      see(world.authorizeUrl({ client_id: 'nobody' })),
+    ]
+    for (const request of hurried) {
+      const answer = await sendRaw(world.base, `${request}${text(good)}`, isOver(2))
+      expect([answer.statuses, answer.closed]).toEqual([[503, 200], false])
+    }
     expect(world.eventsNamed('fault')).toEqual([])
     await world.close()
   })

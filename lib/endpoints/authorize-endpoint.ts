@@ -1,4 +1,4 @@
-import { type ErrorRequestHandler, type Request, type RequestHandler, type Response, Router } from 'express'
+import { type Request, type RequestHandler, type Response, Router } from 'express'
 import {
   type ReturnAddress,
   readAuthorizationRequest,
@@ -11,7 +11,7 @@ import { clientAddress } from '../http/client-address.ts'
 import { browserCookie } from '../http/cookies.ts'
 import { redirect } from '../http/headers.ts'
 import { limitRequests, rateLimitOption } from '../http/rate-limit.ts'
-import { toOAuthError } from '../http/responder.ts'
+import { errorHandler, toOAuthError } from '../http/responder.ts'
 import { type Parameters, readForm } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { callback, either, optional, readOptions, text } from '../protocol/options.ts'
@@ -236,12 +236,10 @@ export function authorizeEndpoint(aat: Aat, options: AuthorizeEndpointOptions): 
     next(error)
   }
 
-  const onError: ErrorRequestHandler = (thrown, req, res, next) => {
-    if (res.headersSent) return next(thrown)
-    const error = toOAuthError(thrown, 'authorization', parts)
+  const onError = errorHandler('authorization', parts, (req, res, error) => {
     if (error.retryAfter !== undefined) res.setHeader('Retry-After', Math.ceil(error.retryAfter))
-    showError(req, res, { status: error.status, code: error.code, description: error.message }).catch(next)
-  }
+    return showError(req, res, { status: error.status, code: error.code, description: error.message })
+  })
   const router = Router()
   router.use(limitRequests('authorization', settings.rateLimit, parts), dispatch, onError)
   return router

@@ -81,8 +81,12 @@ export function sendError(req: Request, res: Response, error: OAuthError): void 
   sendJson(res, error.status, { error: error.code, error_description: error.message })
 }
 
-/** The one error handler of an endpoint that answers in JSON. */
-export function jsonErrors(where: string, reporter: FaultReporter): ErrorRequestHandler {
+/** The error handler of an endpoint: what was thrown is made into a refusal, and sent. */
+export function errorHandler(
+  where: string,
+  reporter: FaultReporter,
+  send: (req: Request, res: Response, error: OAuthError) => void | Promise<void>,
+): ErrorRequestHandler {
   return (thrown, req, res, next) => {
     // Something of the app's gave up waiting (a time limit, say) and has answered. That there is nobody to tell is no fault, and
     // to Express it would be one of the connection, on which other requests may be.
@@ -91,8 +95,13 @@ export function jsonErrors(where: string, reporter: FaultReporter): ErrorRequest
     const error = toOAuthError(thrown, where, reporter)
     if (isAnswered) return
     if (res.headersSent) return next(thrown)
-    sendError(req, res, error)
+    send(req, res, error)?.catch(next)
   }
+}
+
+/** The one error handler of an endpoint that answers in JSON. */
+export function jsonErrors(where: string, reporter: FaultReporter): ErrorRequestHandler {
+  return errorHandler(where, reporter, sendError)
 }
 
 /** For a method that an endpoint does not have (RFC 9110 §15.5.6). */

@@ -1,8 +1,8 @@
-import { type ErrorRequestHandler, type Request, type RequestHandler, type Response, Router } from 'express'
+import { type Request, type RequestHandler, type Response, Router } from 'express'
 import type { AatParts } from '../http/aat.ts'
 import { sendErrorPage } from '../http/pages/error-page.ts'
 import { limitRequests, type rateLimitOption } from '../http/rate-limit.ts'
-import { dropAfterLast, sendError, toOAuthError } from '../http/responder.ts'
+import { dropAfterLast, errorHandler, sendError } from '../http/responder.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 
 type Handler = (req: Request, res: Response) => Promise<void>
@@ -39,13 +39,11 @@ export function signInRouter(
     )
   }
 
-  const onError: ErrorRequestHandler = (thrown, req, res, next) => {
-    if (res.headersSent) return next(thrown)
-    const error = toOAuthError(thrown, who, parts)
+  const onError = errorHandler(who, parts, (req, res, error) => {
     if (routeOf(req)?.face === 'json') return sendError(req, res, error)
     if (error.retryAfter !== undefined) res.setHeader('Retry-After', Math.ceil(error.retryAfter))
     sendErrorPage(req, res, { status: error.status, code: error.code, description: error.message })
-  }
+  })
 
   const router = Router()
   router.use(limitRequests(who, rateLimit, parts), dispatch, onError)
