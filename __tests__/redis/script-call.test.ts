@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from '@jest/globals'
-import { Command } from 'ioredis'
+import { Cluster, Command, Redis } from 'ioredis'
 import type { RedisClient } from '../../lib/stores/redis/connection.ts'
 import { type Argument, createSend, toResp } from '../../lib/stores/redis/script-call.ts'
 import { sharedRedis } from '../support/redis-servers.ts'
@@ -18,16 +18,32 @@ test('a command is on the wire what the driver would make of it', () => {
   }
 })
 
+test.each([
+  ['a server', new Redis({ lazyConnect: true })],
+  ['a cluster', new Cluster(['127.0.0.1:1'], { lazyConnect: true })],
+])('what a client of %s is given writes itself', (_of, client) => {
+  const given: Command[] = []
+  const noting = Object.create(client, { sendCommand: { value: (command: Command) => given.push(command) } })
+  void createSend(noting)('EVALSHA', all)
+  const [command] = given
+  expect([given.length, command instanceof Command, command?.constructor === Command]).toEqual([
+    1,
+    true,
+    false,
+  ])
+  expect(command?.toWritable({})).toEqual(toResp('EVALSHA', all))
+})
+
 describe('a reply is bytes', () => {
   const ECHO = 'return ARGV'
   const sent = [...texts.map((text) => Buffer.from(text)), ...bytes]
 
-  test('of a client that shows the class of its commands', async () => {
+  test('of a client of ioredis', async () => {
     const server = await sharedRedis()
     expect(await createSend(server.client())('EVAL', [ECHO, 0, ...texts, ...bytes])).toEqual(sent)
   })
 
-  test('of one that does not, such as a cluster', async () => {
+  test('of something that shows no class of commands', async () => {
     const server = await sharedRedis()
     const redis = server.client()
     const other = { callBuffer: redis.callBuffer.bind(redis) } as unknown as RedisClient

@@ -7,12 +7,9 @@ export type Argument = string | number | Buffer
 /** Sends a command and gives its reply as bytes. */
 export type Send = (name: string, args: Argument[]) => Promise<unknown>
 
-/**
- * How a client sends a command with bytes among its arguments. Where it shows the class of its commands, they are written by
- * `toResp`; a cluster does not, and writes as it always did.
- */
+/** How a client sends a command with bytes among its arguments: written by `toResp`. */
 export function createSend(client: RedisClient): Send {
-  const { Command } = client.constructor as Partial<typeof Redis>
+  const Command = commandClassOf(client)
   if (Command === undefined) return (name, args) => client.callBuffer(name, args)
   class ScriptCall extends Command {
     override toWritable(): string | Buffer {
@@ -21,6 +18,24 @@ export function createSend(client: RedisClient): Send {
   }
   return (name, args) =>
     client.sendCommand(new ScriptCall(name, args, { replyEncoding: null })) as Promise<unknown>
+}
+
+/**
+ * The class of which a client makes its commands. The app's ioredis may be another copy than one that this package would import,
+ * and the driver's mixing of classes hides a client's own: its `constructor` is that of events.
+ * @returns `undefined` for something else than a client of ioredis
+ */
+function commandClassOf(client: RedisClient): typeof Redis.Command | undefined {
+  if (typeof client.sendCommand !== 'function') return undefined
+  let made: object | undefined
+  const nowhere = {
+    options: {},
+    sendCommand(command: object) {
+      made = command
+    },
+  }
+  client.callBuffer.call(nowhere as never, 'PING')
+  return made?.constructor as typeof Redis.Command | undefined
 }
 
 /**
