@@ -17,7 +17,7 @@ import {
 } from './metadata-members.ts'
 import { readRedirectUris } from './redirect-uris.ts'
 import { DEFAULT_POLICY, isKeptUnguarded, type RegistrationPolicy } from './registration-policy.ts'
-import { readTokenWishes, tokenWishesOf } from './token-wishes.ts'
+import { readTokenWishes } from './token-wishes.ts'
 
 /** A registration, judged; the id, the secret and the time are still to come. */
 export type ClientDraft = Omit<Client, 'id' | 'createdAt' | 'secrets' | 'origin'>
@@ -84,7 +84,7 @@ export function readClientMetadata(
  */
 export function clientMetadataOf(client: Client): Record<string, unknown> {
   const usesCode = client.grantTypes.includes('authorization_code')
-  return {
+  const told: Record<string, unknown> = {
     client_id: client.id,
     client_id_issued_at: Math.floor(client.createdAt),
     client_name: client.name,
@@ -104,12 +104,16 @@ export function clientMetadataOf(client: Client): Record<string, unknown> {
     token_endpoint_auth_signing_alg: client.assertionAlg,
     jwks: client.jwks,
     jwks_uri: client.jwksUri,
-    ...tokenWishesOf(client),
+    access_token_lifetime: client.accessTokenLifetime,
+    access_token_format: client.accessTokenFormat,
+    refresh_token_lifetime: client.refreshTokens?.lifetime,
+    refresh_token_issuance: client.refreshTokens?.issuance,
+    use_idp_session_expiry: client.boundToIdpSession,
     dpop_bound_access_tokens: client.dpopBoundAccessTokens,
     tls_client_certificate_bound_access_tokens: client.tlsClientCertificateBoundAccessTokens,
     scope: (client.defaultScope ?? client.allowedScope)?.join(' '),
-    ...client.localized,
   }
+  return client.localized === undefined ? told : Object.assign(told, client.localized)
 }
 
 function readMethod(value: unknown): ClientAuthenticationMethod {

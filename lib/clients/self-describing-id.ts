@@ -46,9 +46,9 @@ export function createSelfDescribingIds(
   longest: number,
 ) {
   const [newest] = keys
-  const issuerHash = sha256(issuer)
+  const idLabel = `id${sha256(issuer)}`
   const tagOf = (key: DerivedKeys, body: Uint8Array) =>
-    mac(key.registration, 'id', issuerHash, body).subarray(0, DESCRIPTION_TAG_BYTES)
+    mac(key.registration, idLabel, body).subarray(0, DESCRIPTION_TAG_BYTES)
   const secretOf = (key: DerivedKeys, id: string) => macText(key.registration, 'secret', id)
   const tokenOf = (key: DerivedKeys, id: string) =>
     REGISTRATION_TOKEN_PREFIX + macText(key.registration, 'token', id)
@@ -58,7 +58,7 @@ export function createSelfDescribingIds(
     key: DerivedKeys,
     id: string,
     createdAt: NumericDate,
-    draft: Omit<Client, 'id' | 'createdAt' | 'secrets'>,
+    draft: ClientDraft,
     secretExpiresAt: NumericDate | undefined,
   ): SelfDescribedRegistration {
     const secret = usesSecret(draft) ? secretOf(key, id) : undefined
@@ -66,6 +66,7 @@ export function createSelfDescribingIds(
     const client: Client = {
       ...draft,
       id,
+      origin: 'registered',
       createdAt,
       secrets:
         secret === undefined
@@ -93,7 +94,7 @@ export function createSelfDescribingIds(
       const issuedAt = Math.floor(createdAt)
       const id = writeDescription(random, issuedAt, text, (body) => tagOf(newest, body))
       if (id.length > Math.min(longest, MAX_CLIENT_ID)) return undefined
-      return registered(newest, id, issuedAt, { origin: 'registered', ...draft }, secretExpiresAt)
+      return registered(newest, id, issuedAt, draft, secretExpiresAt)
     },
 
     /** The client that an id of ours describes, however old; a forgery costs one HMAC for each secret. */

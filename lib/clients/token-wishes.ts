@@ -53,22 +53,6 @@ export function readTokenWishes(metadata: Record<string, unknown>, policy: Regis
   }
 }
 
-/** The same in the response: what was registered, where something was wished. */
-export function tokenWishesOf({
-  accessTokenLifetime,
-  accessTokenFormat,
-  refreshTokens,
-  boundToIdpSession,
-}: TokenWishes) {
-  return {
-    access_token_lifetime: accessTokenLifetime,
-    access_token_format: accessTokenFormat,
-    refresh_token_lifetime: refreshTokens?.lifetime,
-    refresh_token_issuance: refreshTokens?.issuance,
-    use_idp_session_expiry: boundToIdpSession,
-  }
-}
-
 function readSeconds(value: unknown, name: string): number | undefined {
   if (value === undefined) return undefined
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1)

@@ -45,9 +45,19 @@ export function isClientPath(path: string): boolean {
   return isRegisteredId(path.slice(1))
 }
 
-/** Where a client manages its registration. */
-export function registrationUriOf(id: string, { endpoints }: Pick<AatParts, 'endpoints'>): string {
-  return `${endpoints.registration}/${id}`
+/** A registration as its client is told of it (RFC 7591 §3.2.1, RFC 7592 §3). @param client as it is in force */
+export function registrationOf(
+  client: Client,
+  { token, secret }: Given,
+  { endpoints }: Pick<AatParts, 'endpoints'>,
+): Record<string, unknown> {
+  const told = clientMetadataOf(client)
+  if (secret !== undefined) told.client_secret = secret
+  if (usesSecret(client)) told.client_secret_expires_at = Math.floor(client.secrets[0]?.expiresAt ?? 0)
+  // Where it manages its registration.
+  told.registration_client_uri = `${endpoints.registration}/${client.id}`
+  told.registration_access_token = token
+  return told
 }
 
 /** The client configuration endpoint (RFC 7592): read, update, delete, by who has the registration access token. */
@@ -152,18 +162,10 @@ export function clientConfiguration(
     if ((await aat.clients.delete(id)) !== 'deleted') throw unauthorized()
   }
 
-  function answerOf(client: Client, { token, secret }: Given): Record<string, unknown> {
+  function answerOf(client: Client, given: Given): Record<string, unknown> {
     const inForce = registrations.inForce(client)
     if (inForce === undefined) throw unauthorized()
-    return {
-      ...clientMetadataOf(inForce),
-      ...(secret !== undefined && { client_secret: secret }),
-      ...(usesSecret(client) && {
-        client_secret_expires_at: Math.floor(client.secrets[0]?.expiresAt ?? 0),
-      }),
-      registration_client_uri: registrationUriOf(client.id, parts),
-      registration_access_token: token,
-    }
+    return registrationOf(inForce, given, parts)
   }
 
   async function handle(req: Request, res: Response): Promise<void> {

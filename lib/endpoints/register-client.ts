@@ -1,7 +1,6 @@
-import { clientMetadataOf } from '../clients/client-metadata.ts'
 import { clientInForce, endOfSecretOf } from '../clients/registration-policy.ts'
 import type { AatParts } from '../http/aat.ts'
-import { registrationUriOf } from './client-configuration.ts'
+import { registrationOf } from './client-configuration.ts'
 import type { Admission } from './registration-doors.ts'
 
 /**
@@ -40,15 +39,7 @@ export async function registerClient(
     by: admission.by,
     ...(admission.initialAccessToken !== undefined && { initialAccessToken: admission.initialAccessToken }),
   })
-  return {
-    ...clientMetadataOf(clientInForce(client, policy)),
-    ...(secret !== undefined && {
-      client_secret: secret,
-      client_secret_expires_at: Math.floor(client.secrets[0]?.expiresAt ?? 0),
-    }),
-    registration_client_uri: registrationUriOf(client.id, parts),
-    registration_access_token: registrationToken,
-  }
+  return registrationOf(clientInForce(client, policy), { token: registrationToken, secret }, parts)
 }
 
 /** Undoes what was done, as far as it can be, and goes on with the refusal. */

@@ -54,18 +54,21 @@ const usual: Partial<Client> = {
   authenticationMethod: 'none',
   secrets: [],
 }
-const written = lettered.map(([member, letter]) => {
-  const expected = usual[member]
-  return { member, letter, expected, list: Array.isArray(expected) ? JSON.stringify(expected) : undefined }
-})
+const written = new Map(
+  lettered.map(([member, letter]) => {
+    const expected = usual[member]
+    const list = Array.isArray(expected) ? JSON.stringify(expected) : undefined
+    return [member, { letter, expected, list }]
+  }),
+)
 
-/** A client as JSON with short names; the same client gives the same text. */
+/** A client as JSON with short names. */
 export function writeClient(client: Partial<Client>): string {
   const told: Record<string, unknown> = {}
-  for (const { member, letter, expected, list } of written) {
-    const value = client[member]
-    if (value === undefined || value === expected) continue
-    if (list === undefined || list !== JSON.stringify(value)) told[letter] = value
+  for (const [member, value] of Object.entries(client)) {
+    const how = written.get(member as keyof Client)
+    if (how === undefined || value === undefined || value === how.expected) continue
+    if (how.list === undefined || how.list !== JSON.stringify(value)) told[how.letter] = value
   }
   return JSON.stringify(told)
 }
