@@ -167,4 +167,19 @@ describe('what an app sees of requests that end at an endpoint', () => {
     expect(before.keys.filter((key) => !after.keys.includes(key))).toEqual([])
     await world.close()
   })
+
+  test('what an app has fixed on a response stays', async () => {
+    const locals = { fixed: true }
+    const seen: unknown[] = []
+    const world = await startApp((app) =>
+      app.use((_req, res, next) => {
+        Object.defineProperty(res, 'locals', { value: locals, configurable: false })
+        res.on('finish', () => seen.push(res.locals))
+        next()
+      }),
+    )
+    expect((await world.ask()).status).toBe(200)
+    expect(seen).toEqual([locals])
+    await world.close()
+  })
 })

@@ -22,6 +22,6 @@ function putBack(message: object, name: 'next' | 'locals'): void {
   const holder = message as { next?: unknown; locals?: unknown }
   if (!Object.hasOwn(holder, name)) return
   const value = holder[name]
-  delete holder[name]
-  holder[name] = value
+  // Not where the app has made it its own for good.
+  if (Reflect.deleteProperty(holder, name)) holder[name] = value
 }
