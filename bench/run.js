@@ -51,7 +51,7 @@ const effort = {
   starts: readNumber('starts', values.starts ?? (quick ? '1' : '3')),
   rounds: readNumber('rounds', values.rounds ?? (quick ? '1' : '2')),
   seconds: readNumber('seconds', values.seconds ?? '0.5'),
-  warmUp: quick ? 0.7 : 3,
+  warmUp: quick ? 0.7 : 5,
 }
 
 ensurePackages()

@@ -20,7 +20,7 @@ import { start } from './processes.js'
  */
 
 /** Answers after which the compiler has done its work; by time alone, slow servers would be measured half compiled. */
-const WARM = 8000
+const WARM = 24_000
 
 /** Measurements of each start, by contestant and case. */
 export class Measurements {
