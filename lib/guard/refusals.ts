@@ -3,6 +3,7 @@ import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
 import type { Verified } from '../tokens/verified.ts'
 import type { Challenge } from './challenge.ts'
 import type { GuardSettings } from './guard-options.ts'
+import type { TokenSource } from './token-source.ts'
 
 /** Everything that a guard may answer on its route instead of the app. */
 export function refusalsOf({ scopes, principal, acrs, maxAge }: GuardSettings<unknown>) {
@@ -81,8 +82,7 @@ export function judgeOf(
   const asksForSignIn = acrs.length > 0 || maxAge !== undefined
   return function shortcomingOf(
     { claims, scopes: held }: Verified,
-    now: number,
-    tolerance: number,
+    { clock, clockTolerance }: TokenSource,
   ): Challenge | undefined {
     if (principal !== undefined && (principal === 'client') !== isClientsOwn(claims))
       return refusals.wrongPrincipal
@@ -90,7 +90,10 @@ export function judgeOf(
     if (!asksForSignIn) return undefined
     const { acr, auth_time: authTime } = claims
     if (acrs.length > 0 && !acrs.includes(acr ?? '')) return refusals.stepUp
-    if (maxAge !== undefined && (authTime === undefined || !isRecent(now - authTime, maxAge, tolerance)))
+    if (
+      maxAge !== undefined &&
+      (authTime === undefined || !isRecent(clock() - authTime, maxAge, clockTolerance))
+    )
       return refusals.stepUp
     return undefined
   }

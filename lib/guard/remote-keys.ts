@@ -76,8 +76,7 @@ export function createRemoteKeys({
      * The key of a `kid` from memory, while the set is believed: until it should have been fetched again, and for a while
      * longer where it cannot be. It is fetched ahead of that, so that nobody waits.
      */
-    keyNow(kid: string): VerificationKey | undefined {
-      const now = clock()
+    keyNow(kid: string, now = clock()): VerificationKey | undefined {
       if (now >= refreshAt && fetching === undefined && mayTry(now)) void refreshOnce()
       const isUsable = now < goodUntil || (failure !== undefined && now < goodUntil + STALE_WHILE_ERROR)
       return isUsable ? keys.get(kid) : undefined

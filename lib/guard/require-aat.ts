@@ -67,7 +67,7 @@ export function requireAat<Claims = unknown>(
       return refusals.invalidToken
     if ((isDpop || verified.isBound) && !isRightlyPresented(verified, isDpop, source.senders, req))
       return refusals.invalidToken
-    const shortcoming = shortcomingOf(verified, source.clock(), source.clockTolerance)
+    const shortcoming = shortcomingOf(verified, source)
     if (shortcoming !== undefined) return shortcoming
     const made = madeBy(verified, by)
     if (made !== undefined) return made as Auth<Claims>
@@ -144,7 +144,7 @@ export function requireAat<Claims = unknown>(
     // Nothing on the way of a token that is known makes a promise.
     let result: Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge>
     try {
-      const before = (req as { auth?: unknown }).auth === undefined ? undefined : passed.get(req)
+      const before = passed.get(req)
       const hasPassed = before?.source === source && before.verified.token === presented.token
       const found = hasPassed
         ? before.verified

@@ -155,8 +155,8 @@ export function createKeyRing(options: KeyRingOptions) {
     /** The key that verifies tokens with this `kid` now, with its one algorithm; always the same object. Memory only. */
     verificationKey(
       kid: string,
+      now = clock(),
     ): { readonly alg: SigningAlgorithm; readonly publicKey: KeyObject } | undefined {
-      const now = clock()
       const record = ring.keys.find(
         (key) => key.kid === kid && key.revokedAt === undefined && now < key.removedAt,
       )

@@ -26,7 +26,7 @@ export interface VerifierOptions {
   /** Seconds: the longest `exp - iat` that is believed. */
   readonly maxLifetime: number
   /** The key of a `kid` now, from memory: the same object for as long as it is the same key. */
-  readonly keyNow: (kid: string) => VerificationKey | undefined
+  readonly keyNow: (kid: string, now: NumericDate) => VerificationKey | undefined
   /** The key of a `kid` that memory does not have. Throws what is to be answered with 503. */
   readonly keyFor: (kid: string) => Promise<VerificationKey | undefined>
   /** Is this token revoked? Asked at each use of it. */
@@ -131,23 +131,24 @@ export function createVerifier(options: VerifierOptions) {
     verify(token: string, from: () => string = nobody): Verified | undefined | Promise<Verified | undefined> {
       if (token.length > MAX_TOKEN) return undefined
       const id = tokenKey(token)
-      const known = cache.find(id, clock())
+      const now = clock()
+      const known = cache.find(id, now)
       if (known !== undefined) {
-        if (known.kid === undefined || keyNow(known.kid) === known.verifiedWith) return known
+        if (known.kid === undefined || keyNow(known.kid, now) === known.verifiedWith) return known
         cache.drop(id)
       }
       const flight = underWay.get(id)
       if (flight !== undefined) return flight
       const place = opaque?.read(token)
       if (place !== undefined) {
-        const isGone = Math.abs(clock() - (gone.get(id) ?? Number.NaN)) < GONE_FOR
+        const isGone = Math.abs(now - (gone.get(id) ?? Number.NaN)) < GONE_FOR
         return isGone ? undefined : once(id, lookUp(id, token, place))
       }
       const segment = headerSegmentOf(token)
       const remembered = headers.get(segment)
       const header = remembered ?? readJwsHeader(segment)
       if (header === undefined) return undefined
-      const key = keyNow(header.kid)
+      const key = keyNow(header.kid, now)
       if (key === undefined) return once(id, checkWithUnknownKey(id, token, header, from))
       if (remembered === undefined) rememberHeader(segment, header)
       const result = check(id, token, header, key, from)
