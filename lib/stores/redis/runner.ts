@@ -106,8 +106,8 @@ export function createRunner({
     // A server that was never heard says first what time it is there, and does nothing: who knows when it gets this.
     // The offset is never too great, so this is not after the caller has given up; where it is too small, the answer tells.
     const late = ahead === undefined ? 0 : Math.floor(givesUpAt + ahead)
-    const head = [nonce, late, clock === undefined ? '' : Math.round(clock() * 1000)]
-    const parameters = [keys.length, ...keys, ...head, ...args]
+    const time = clock === undefined ? '' : Math.round(clock() * 1000)
+    const parameters = [keys.length, ...keys, nonce, late, time, ...args]
     const answer = await evaluate(script, parameters, durable)
     const received = monotonic() * 1000
     if (!Array.isArray(answer) || String(answer[0]) !== nonce) {

@@ -12,12 +12,17 @@ export function createSend(client: RedisClient): Send {
   const Command = commandClassOf(client)
   if (Command === undefined) return (name, args) => client.callBuffer(name, args)
   class ScriptCall extends Command {
+    constructor(name: string, args: Argument[]) {
+      // The driver would flatten them and make texts of them, for its own writing.
+      super(name, [], { replyEncoding: null })
+      this.args = args
+    }
+
     override toWritable(): string | Buffer {
       return toResp(this.name, this.args as Argument[])
     }
   }
-  return (name, args) =>
-    client.sendCommand(new ScriptCall(name, args, { replyEncoding: null })) as Promise<unknown>
+  return (name, args) => client.sendCommand(new ScriptCall(name, args)) as Promise<unknown>
 }
 
 /**
