@@ -50,7 +50,7 @@ const effort = {
   quick,
   starts: readNumber('starts', values.starts ?? (quick ? '1' : '3')),
   rounds: readNumber('rounds', values.rounds ?? (quick ? '1' : '2')),
-  seconds: readNumber('seconds', values.seconds ?? '0.5'),
+  seconds: readNumber('seconds', values.seconds ?? (quick ? '0.5' : '1')),
   warmUp: quick ? 0.7 : 5,
 }
 

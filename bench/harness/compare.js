@@ -21,6 +21,11 @@ import { start } from './processes.js'
 
 /** Answers after which the compiler has done its work; by time alone, slow servers would be measured half compiled. */
 const WARM = 24_000
+/**
+ * Seconds under load before each turn: while the others had theirs, the server lost its place in the CPU's caches and the compiler
+ * some of what it had made, on a stock server most of it.
+ */
+const RUN_IN = 0.4
 
 /** Measurements of each start, by contestant and case. */
 export class Measurements {
@@ -77,7 +82,10 @@ export async function compare(contestants, { starts, rounds, seconds, warmUp }) 
       servers.push(server)
       for (const { name, prepare } of cases) {
         const load = await prepare(server)
-        const turn = () => measure(server, load, seconds, `${contestant}, ${name}`)
+        const turn = async () => {
+          await warm(server, load, RUN_IN)
+          return measure(server, load, seconds, `${contestant}, ${name}`)
+        }
         turns.push({ contestant, name, load, server, turn, all: [] })
       }
     }
