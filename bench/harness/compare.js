@@ -22,8 +22,8 @@ import { start } from './processes.js'
 /** Answers after which the compiler has done its work; by time alone, slow servers would be measured half compiled. */
 const WARM = 24_000
 /**
- * Seconds under load before each turn: while the others had theirs, the server lost its place in the CPU's caches and the compiler
- * some of what it had made, on a stock server most of it.
+ * Seconds under load before each turn: while the others had theirs, the server lost its place in the CPU's caches, and a stock
+ * one may have lost compiled code that stood on hidden classes which nothing held any more.
  */
 const RUN_IN = 0.4
 
