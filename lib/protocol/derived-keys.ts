@@ -1,4 +1,11 @@
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto'
+import {
+  createHmac,
+  createSecretKey,
+  type Hmac,
+  hkdfSync,
+  type KeyObject,
+  timingSafeEqual,
+} from 'node:crypto'
 
 /**
  * What one configured secret becomes: a key for each purpose (HKDF-SHA256, RFC 5869), so that none is ever used
@@ -39,16 +46,18 @@ export function deriveKeys(secret: string): DerivedKeys {
 
 /** HMAC-SHA256 over a label and parts. Every caller's parts have fixed lengths, so they need no separators. */
 export function mac(key: KeyObject, label: string, ...parts: (Uint8Array | string)[]): Buffer {
-  const hmac = createHmac('sha256', key).update(label)
-  for (const part of parts) hmac.update(part)
-  return hmac.digest()
+  return hmacOf(key, label, parts).digest()
 }
 
 /** The same in base64url. */
-export function macText(key: KeyObject, label: string, ...parts: string[]): string {
+export function macText(key: KeyObject, label: string, ...parts: (Uint8Array | string)[]): string {
+  return hmacOf(key, label, parts).digest('base64url')
+}
+
+function hmacOf(key: KeyObject, label: string, parts: readonly (Uint8Array | string)[]): Hmac {
   const hmac = createHmac('sha256', key).update(label)
   for (const part of parts) hmac.update(part)
-  return hmac.digest('base64url')
+  return hmac
 }
 
 /** Constant-time comparison of a tag; a tag of another length is no tag. */
