@@ -1,12 +1,7 @@
 import type { ClientRegistry } from './clients/client-registry.ts'
 import { withNewSecret } from './clients/client-secrets.ts'
 import { usesSecret } from './clients/self-describing-id.ts'
-import type {
-  ClientListQuery,
-  ClientOperations,
-  ClientSummary,
-  SecretRotation,
-} from './http/client-operations.ts'
+import type { ClientListQuery, ClientOperations, ClientSummary, SecretRotation } from './http/aat-clients.ts'
 import type { Emit } from './protocol/events.ts'
 import type { Random } from './protocol/random.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'

@@ -1,4 +1,4 @@
-import type { Denied, DenyList, DenyListPage, DenyListQuery, DenyTarget } from './http/deny-list.ts'
+import type { Denied, DenyList, DenyListPage, DenyListQuery, DenyTarget } from './http/aat-deny-list.ts'
 import type { RevocationLog } from './revocation/revocation-log.ts'
 import type { RevocationEntry, RevokedKind } from './stores/ports.ts'
 

@@ -34,14 +34,14 @@ export {
 } from './guard/remote-issuer.ts'
 export { type AatGuard, requireAat } from './guard/require-aat.ts'
 export type { Aat, EndpointName, GrantSummary, Health, RevocationTarget } from './http/aat.ts'
-export type { ClientCertificate } from './http/client-certificate.ts'
 export type {
   ClientListQuery,
   ClientOperations,
   ClientSummary,
   SecretRotation,
-} from './http/client-operations.ts'
-export type { Denied, DenyList, DenyListPage, DenyListQuery, DenyTarget } from './http/deny-list.ts'
+} from './http/aat-clients.ts'
+export type { Denied, DenyList, DenyListPage, DenyListQuery, DenyTarget } from './http/aat-deny-list.ts'
+export type { ClientCertificate } from './http/client-certificate.ts'
 export type { ConsentView } from './http/pages/consent-page.ts'
 export type { ErrorView } from './http/pages/error-page.ts'
 export type { RateLimitOptions } from './http/rate-limit.ts'

@@ -4,7 +4,7 @@ import { optional, readOptions, suggestion, text, whole } from '../protocol/opti
 import { type Random, randomId } from '../protocol/random.ts'
 import type { Clock } from '../protocol/time.ts'
 import type { InitialAccessTokenState, InitialAccessTokenStore } from '../stores/ports.ts'
-import { sealedTokenFormat } from '../tokens/sealed-token.ts'
+import { tokenFormat } from '../tokens/token-format.ts'
 import { DEFAULT_POLICY } from './registration-policy.ts'
 import type { Registrations } from './registrations.ts'
 
@@ -25,7 +25,7 @@ export type InitialAccessTokenSummary = Omit<InitialAccessTokenState, 'hash'>
 /** 16 bytes of id, by which it is found, and 32 of secret. */
 const ID_BYTES = 16
 const SECRET_BYTES = 32
-const format = sealedTokenFormat('aat_iat_', ID_BYTES + SECRET_BYTES)
+const format = tokenFormat('aat_iat_', ID_BYTES + SECRET_BYTES)
 
 interface InitialAccessTokensOptions {
   readonly store: InitialAccessTokenStore

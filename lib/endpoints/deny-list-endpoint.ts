@@ -1,7 +1,7 @@
 import type { Request, RequestHandler, Response } from 'express'
 import { type Aat, type AatParts, partsOf } from '../http/aat.ts'
+import type { Denied, DenyTarget } from '../http/aat-deny-list.ts'
 import { readFormBody, readQuery } from '../http/body.ts'
-import type { Denied, DenyTarget } from '../http/deny-list.ts'
 import { sendJson, setNoStore } from '../http/headers.ts'
 import { limitFailures, type RateLimitOptions, rateLimitOption } from '../http/rate-limit.ts'
 import { type Form, readForm } from '../protocol/form.ts'

@@ -6,7 +6,8 @@ import type { Admission } from './registration-doors.ts'
 /**
  * Registers a client for somebody who was let in.
  * @returns the response of RFC 7591 §3.2.1
- * @throws OAuthError for metadata that is refused; nothing is used up then
+ * @throws OAuthError for metadata that is refused, or where no place is left. Nothing is used up then, but for a use of an access
+ * token whose registration failed after that
  */
 export async function registerClient(
   metadata: Record<string, unknown>,

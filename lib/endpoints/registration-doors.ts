@@ -39,7 +39,8 @@ export interface Admission {
   /** Id of the initial access token. */
   readonly initialAccessToken?: string
   /**
-   * Takes a use of a token that has only so many, and returns what gives it back; absent: nothing is used up.
+   * Takes a use of a token that has only so many, and returns what gives it back: to an initial access token, for a use of
+   * an access token is one whatever comes of it. Absent: nothing is used up.
    * @throws OAuthError 401 where none is left
    */
   readonly takeUse?: () => Promise<() => Promise<void>>

@@ -24,9 +24,9 @@ import type { FamilyQuery, RefreshPolicyOf, ReplayStore, Stores } from '../store
 import type { DpopNonces } from '../tokens/dpop-nonce.ts'
 import type { RefreshTokens } from '../tokens/refresh-token.ts'
 import type { OwnVerifier } from '../tokens/verifier.ts'
+import type { ClientOperations } from './aat-clients.ts'
+import type { DenyList, DenyTarget } from './aat-deny-list.ts'
 import type { ReadCertificate } from './client-certificate.ts'
-import type { ClientOperations } from './client-operations.ts'
-import type { DenyList, DenyTarget } from './deny-list.ts'
 
 /** A refresh-token family, as lists tell it. */
 export interface GrantSummary {

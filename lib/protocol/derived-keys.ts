@@ -8,14 +8,14 @@ import {
 } from 'node:crypto'
 
 /**
- * What one configured secret becomes: a key for each purpose (HKDF-SHA256, RFC 5869), so that none is ever used
- * for two. `id` names the secret in records without telling anything of it.
+ * What one configured secret becomes: a key for each purpose (HKDF-SHA256, RFC 5869). What one of them makes of several
+ * kinds the labels of `mac` keep apart. `id` names the secret in records without telling anything of it.
  */
 export interface DerivedKeys {
   readonly id: string
-  /** Tags refresh tokens and codes: a forgery costs one HMAC and no store call. */
+  /** Tags refresh tokens, codes and opaque access tokens: a forgery costs one HMAC and no store call. */
   readonly tag: KeyObject
-  /** Derives a refresh token from its predecessor. */
+  /** Derives a refresh token from its predecessor, the first from its code. */
   readonly succession: KeyObject
   /** Wraps the data keys that seal the private halves of the key ring. */
   readonly sealing: KeyObject
@@ -44,7 +44,10 @@ export function deriveKeys(secret: string): DerivedKeys {
   }
 }
 
-/** HMAC-SHA256 over a label and parts. Every caller's parts have fixed lengths, so they need no separators. */
+/**
+ * HMAC-SHA256 over a label and parts. No label of a key begins another of the same key, and under one label only the
+ * last part's length varies, so they need no separators.
+ */
 export function mac(key: KeyObject, label: string, ...parts: (Uint8Array | string)[]): Buffer {
   return hmacOf(key, label, parts).digest()
 }

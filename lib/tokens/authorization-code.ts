@@ -1,7 +1,7 @@
 import { type DerivedKeys, mac, sameTag } from '../protocol/derived-keys.ts'
 import { type Sha256, sha256 } from '../protocol/digest.ts'
 import type { Random } from '../protocol/random.ts'
-import { GRANT_ID_BYTES, sealedTokenFormat, TAG_BYTES } from './sealed-token.ts'
+import { GRANT_ID_BYTES, TAG_BYTES, tokenFormat } from './token-format.ts'
 
 /** An authorization code: `aat_ac_` + base64url( grant id 16 | secret 32 | tag 16 ). It carries the id of the grant that it opens. */
 export interface AuthorizationCode {
@@ -13,7 +13,7 @@ export interface AuthorizationCode {
 }
 
 const SECRET_BYTES = 32
-const format = sealedTokenFormat('aat_ac_', GRANT_ID_BYTES + SECRET_BYTES + TAG_BYTES)
+const format = tokenFormat('aat_ac_', GRANT_ID_BYTES + SECRET_BYTES + TAG_BYTES)
 
 /** Makes and reads codes with the configured secrets, newest first. */
 export function authorizationCodes(keys: readonly [DerivedKeys, ...DerivedKeys[]], random: Random) {

@@ -1,11 +1,11 @@
 import { type DerivedKeys, mac, sameTag } from '../protocol/derived-keys.ts'
 import type { NumericDate } from '../protocol/time.ts'
-import { sealedTokenFormat, TAG_BYTES } from './sealed-token.ts'
+import { TAG_BYTES, tokenFormat } from './token-format.ts'
 
 /** Seconds for which one nonce is handed out. It is good for one more period, and one ahead: clocks of instances differ. */
 const PERIOD = 120
 
-const format = sealedTokenFormat('', 4 + TAG_BYTES)
+const format = tokenFormat('', 4 + TAG_BYTES)
 
 /**
  * Nonces for DPoP proofs (RFC 9449 §8): the period that they were given in and a tag, so nothing is stored and one instance's

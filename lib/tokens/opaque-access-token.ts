@@ -3,7 +3,7 @@ import { tokenHash } from '../protocol/digest.ts'
 import type { Random } from '../protocol/random.ts'
 import type { AccessTokenStore, TokenPlace } from '../stores/ports.ts'
 import type { AatClaims } from './access-token.ts'
-import { GRANT_ID_BYTES, sealedTokenFormat, TAG_BYTES } from './sealed-token.ts'
+import { GRANT_ID_BYTES, TAG_BYTES, tokenFormat } from './token-format.ts'
 
 /**
  * An opaque access token: `aat_at_` + base64url( home 16 | secret 32 | tag 16 ). It says nothing but which grant it is of; its claims lie
@@ -13,7 +13,7 @@ import { GRANT_ID_BYTES, sealedTokenFormat, TAG_BYTES } from './sealed-token.ts'
 const OPAQUE_PREFIX = 'aat_at_'
 
 const SECRET_BYTES = 32
-const format = sealedTokenFormat(OPAQUE_PREFIX, GRANT_ID_BYTES + SECRET_BYTES + TAG_BYTES)
+const format = tokenFormat(OPAQUE_PREFIX, GRANT_ID_BYTES + SECRET_BYTES + TAG_BYTES)
 
 /** Has a text the form of an opaque access token? Only who has the secrets can tell whether it is one. */
 export const isOpaqueForm = (text: string): boolean =>

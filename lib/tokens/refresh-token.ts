@@ -1,6 +1,6 @@
 import { type DerivedKeys, mac, sameTag } from '../protocol/derived-keys.ts'
 import { type TokenHash, tokenHash } from '../protocol/digest.ts'
-import { GRANT_ID_BYTES, sealedTokenFormat, TAG_BYTES } from './sealed-token.ts'
+import { GRANT_ID_BYTES, TAG_BYTES, tokenFormat } from './token-format.ts'
 
 /**
  * A refresh token: `aat_rt_` + base64url( grant id 16 | generation u32 | lineage 16 | secret 16 | tag 16 ).
@@ -30,7 +30,7 @@ export interface RefreshToken {
 const HALF_BYTES = 16
 const SECRET_BYTES = 2 * HALF_BYTES
 const MAX_GENERATION = 0xffff_ffff
-const format = sealedTokenFormat('aat_rt_', GRANT_ID_BYTES + 4 + SECRET_BYTES + TAG_BYTES)
+const format = tokenFormat('aat_rt_', GRANT_ID_BYTES + 4 + SECRET_BYTES + TAG_BYTES)
 
 /** Reads and derives refresh tokens with the configured secrets, newest first. */
 export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {

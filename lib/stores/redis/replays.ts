@@ -7,7 +7,7 @@ import { script } from './script.ts'
 
 const claim = script('claim')
 
-/** Claimed assertion ids in Redis, until the assertion is over anyway. */
+/** Claimed ids of client assertions and DPoP proofs in Redis, until what they are of is over anyway. */
 export function redisReplays({ run }: Runner, keys: Keys, random: Random): ReplayStore {
   return {
     async claim(key, expiresAt) {

@@ -1,7 +1,10 @@
 import { decodeBase64url } from '../protocol/encoding.ts'
 
-/** The fixed parts of a code or refresh token on the wire: a prefix that secret scanners can find, and bytes. */
-export function sealedTokenFormat(prefix: string, size: number) {
+/**
+ * How codes, refresh tokens, opaque and initial access tokens and nonces look on the wire: a prefix that secret scanners
+ * can find (a nonce has none), and so many bytes.
+ */
+export function tokenFormat(prefix: string, size: number) {
   const pattern = new RegExp(`^${prefix}[A-Za-z0-9_-]{${Math.ceil((size * 4) / 3)}}$`)
   return {
     write: (...parts: Uint8Array[]) => prefix + Buffer.concat(parts).toString('base64url'),
