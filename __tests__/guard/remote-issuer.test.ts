@@ -137,7 +137,7 @@ async function startFakeIssuer(clock: ManualClock, audience: string) {
       keyPairs.set(kid, privateKey)
       return { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' }
     },
-    sign: (kid: string, alg = 'ES256') =>
+    sign: (kid: string, alg = 'ES256', lifetime = 300) =>
       new SignJWT({ client_id: 'c', scope: 'read' })
         .setProtectedHeader({ alg, typ: 'at+jwt', kid })
         .setIssuer(issuer)
@@ -145,7 +145,7 @@ async function startFakeIssuer(clock: ManualClock, audience: string) {
         .setAudience(audience)
         .setJti(`jti-${kid}`)
         .setIssuedAt(clock.now)
-        .setExpirationTime(clock.now + 300)
+        .setExpirationTime(clock.now + lifetime)
         .sign(keyPairs.get(kid) as CryptoKey),
   }
 }
@@ -435,6 +435,40 @@ describe('an API whose issuer is elsewhere', () => {
       clock.advance(Math.ceil(seconds * 0.2) + 1)
       expect(await ask()).toBe(200)
       await until('the second fetch', () => fetches() === 2)
+    },
+  )
+
+  test.each<[string, Partial<RemoteIssuerOptions>, string, number]>([
+    ['an hour between fetches for unknown keys', { cooldown: 3600 }, '', 600],
+    ['the same, and a shorter max-age', { cooldown: 3600 }, 'max-age=120', 120],
+    ['the same, of a set that must not be kept', { cooldown: 3600 }, 'no-store', 30],
+    ['a lifetime shorter than that', { cacheLifetime: 5 }, '', 5],
+    ['a max-age that is hardly longer', {}, 'max-age=33', 33],
+  ])(
+    'KEY-020: with %s a set is fetched ahead, and a key that is taken out of it refused in time',
+    async (_name, options, header, seconds) => {
+      const { api, fake, clock, key } = await startFake(options)
+      const k2 = await fake.newKey('k2')
+      const serve = (...keys: object[]) => {
+        fake.routes['/keys'] = fake.json({ keys }, header === '' ? {} : { 'Cache-Control': header })
+      }
+      serve(key)
+      const ask = async () => (await api.call(await fake.sign('k1'))).status
+      const fetches = () => fake.seen.filter((url) => url === '/keys').length
+      expect([await ask(), fetches()]).toEqual([200, 1])
+      serve(key, k2)
+      clock.advance(Math.floor(seconds * 0.85))
+      expect(await ask()).toBe(200)
+      await until('the fetch ahead', () => fetches() === 2)
+      const warm = await fake.sign('k1', 'ES256', 3600)
+      expect([(await api.call(warm)).status, (await api.call(await fake.sign('k2'))).status]).toEqual([
+        200, 200,
+      ])
+      serve(k2)
+      clock.advance(seconds)
+      expect((await api.call(warm)).status).toBe(401)
+      expect([await ask(), (await api.call(await fake.sign('k2'))).status]).toEqual([401, 200])
+      expect([fetches(), api.faults]).toEqual([3, []])
     },
   )
 

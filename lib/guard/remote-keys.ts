@@ -21,6 +21,10 @@ const MAX_KEYS = 100
 const STALE_WHILE_ERROR = 3600
 /** The part of its lifetime after which a set is fetched again. */
 const REFRESH_AHEAD = 0.8
+/** Seconds for which a set is kept whose issuer says that it may not be, or hardly. */
+const SHORTEST_LIFETIME = 30
+/** Seconds after which a fetch that failed is tried again. */
+const RETRY = 5
 
 /**
  * The JWK Set of an issuer elsewhere: fetched once for any number of requests, kept, and fetched again when it is old or a key
@@ -50,7 +54,8 @@ export function createRemoteKeys({
       const fresh = readKeys(body, keys)
       if (fresh.size === 0) throw new Error(`${knownUri} has no usable key`)
       keys = fresh
-      const lifetime = Math.min(cacheLifetime, Math.max(maxAge ?? cacheLifetime, cooldown))
+      const shortest = Math.min(cooldown, SHORTEST_LIFETIME)
+      const lifetime = Math.min(cacheLifetime, Math.max(maxAge ?? cacheLifetime, shortest))
       refreshAt = triedAt + lifetime * REFRESH_AHEAD
       goodUntil = clock() + lifetime
       failure = undefined
@@ -68,8 +73,10 @@ export function createRemoteKeys({
     return fetching
   }
 
-  const mayTry = (now: number) =>
-    now - triedAt >= (failure === undefined ? cooldown : Math.min(cooldown, 5)) || now < triedAt
+  const isLongAgo = (seconds: number, now: number) => now - triedAt >= seconds || now < triedAt
+  const mayRetry = (now: number) => isLongAgo(Math.min(cooldown, RETRY), now)
+  const isUsable = (now: number) =>
+    now < goodUntil || (failure !== undefined && now < goodUntil + STALE_WHILE_ERROR)
 
   return {
     /**
@@ -77,9 +84,9 @@ export function createRemoteKeys({
      * longer where it cannot be. It is fetched ahead of that, so that nobody waits.
      */
     keyNow(kid: string, now = clock()): VerificationKey | undefined {
-      if (now >= refreshAt && fetching === undefined && mayTry(now)) void refreshOnce()
-      const isUsable = now < goodUntil || (failure !== undefined && now < goodUntil + STALE_WHILE_ERROR)
-      return isUsable ? keys.get(kid) : undefined
+      const isDue = now >= refreshAt && (failure === undefined || mayRetry(now))
+      if (isDue && fetching === undefined) void refreshOnce()
+      return isUsable(now) ? keys.get(kid) : undefined
     },
 
     /** Fulfilled once there is a set that is believed. @throws Error where it cannot be had */
@@ -91,9 +98,11 @@ export function createRemoteKeys({
 
     /** The key of a `kid` that is not in memory, or no longer believed. @throws Error where the set cannot be had */
     async keyFor(kid: string): Promise<VerificationKey | undefined> {
-      if (fetching !== undefined || mayTry(clock())) await refreshOnce()
+      const now = clock()
+      const isDue = failure === undefined ? now >= refreshAt || isLongAgo(cooldown, now) : mayRetry(now)
+      if (isDue || fetching !== undefined) await refreshOnce()
       const found = keys.get(kid)
-      if (found !== undefined && clock() < goodUntil + STALE_WHILE_ERROR) return found
+      if (found !== undefined && isUsable(clock())) return found
       if (failure !== undefined) throw failure
       return undefined
     },
