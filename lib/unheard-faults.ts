@@ -1,9 +1,9 @@
 import type { AatEvents, createEventHub, Emit } from './protocol/events.ts'
-import { StoreUnavailable } from './protocol/oauth-error.ts'
+import { OAuthError, StoreUnavailable } from './protocol/oauth-error.ts'
 import { ConfigurationError } from './protocol/options.ts'
 import type { Clock, NumericDate } from './protocol/time.ts'
 
-/** Seconds between warnings of the same trouble of the background work, which is tried every second. */
+/** Seconds between warnings of the same trouble: what fails in the background is tried every second, and a store that is away fails every request. */
 const PAUSE = 60
 
 /** Faults that nobody listens to are warnings of the process, so that they are never silent; in our own words, none of theirs. */
@@ -24,9 +24,8 @@ export function warnOfUnheardFaults(hub: ReturnType<typeof createEventHub>, cloc
     if (heard) return heard
     if (name === 'fault') {
       const { where, reference, error } = detail as AatEvents['fault']
-      // A store that is away fails every request; any other fault is told each time.
-      if (!(error instanceof StoreUnavailable) || isNews(`${where} ${error.message}`))
-        warn(`a fault in ${where} (reference ${reference}): ${wordsOf(error)}`, name)
+      const words = wordsOf(error)
+      if (isNews(`${where} ${words}`)) warn(`a fault in ${where} (reference ${reference}): ${words}`, name)
     } else if (name === 'store.finding') {
       const { severity, message } = detail as AatEvents['store.finding']
       if (severity === 'unusable') warn(`the store cannot be used: ${message}`, name)
@@ -43,8 +42,9 @@ function warn(what: string, name: string): void {
   process.emitWarning(`express-aat: ${what}; listen to '${name}' events for more`)
 }
 
-/** A mistake in a hook, or a store that is away, is told whole; what else was thrown may hold anything, so just its name. */
+/** Our own words are told whole; what else was thrown may hold anything, so just its name. */
 function wordsOf(error: unknown): string {
-  if (error instanceof ConfigurationError || error instanceof StoreUnavailable) return error.message
-  return error instanceof Error ? error.name : typeof error
+  const isOurs = [ConfigurationError, OAuthError, StoreUnavailable].some((ours) => error instanceof ours)
+  if (error instanceof Error) return isOurs ? error.message : error.name
+  return typeof error
 }

@@ -19,3 +19,19 @@ test('an asynchronous event listener that rejects does not end the process', asy
   await world.close()
   expect(rejections).toEqual([])
 })
+
+test('what a listener promises in a library’s own way is waited for like any promise', async () => {
+  const warnings: unknown[] = []
+  const { emitWarning } = process
+  process.emitWarning = (warning: unknown) => void warnings.push(warning)
+  const world = await startWorld()
+  world.aat.on('client.authentication_failed', () => ({
+    // biome-ignore lint/suspicious/noThenProperty: it is what is tested
+    then: (_: unknown, fail: (error: Error) => void) => fail(new RangeError('the audit database is away')),
+  }))
+  await world.token({ grant_type: 'client_credentials', client_id: 'nobody' })
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+  await world.close()
+  process.emitWarning = emitWarning
+  expect(warnings).toEqual(['express-aat: a listener of client.authentication_failed threw RangeError'])
+})

@@ -66,11 +66,15 @@ async function startApi(
   options: Partial<RemoteIssuerOptions> = {},
 ) {
   const faults: unknown[] = []
+  const references: string[] = []
   const issuer = remoteIssuer(world.issuer, {
     resources: { [world.resource]: { scopes: ['a', 'b', 'c'] } },
     clock: world.clock,
     introspection: { ...credentials, ...introspection },
-    onFault: (error) => faults.push(error),
+    onFault(error, reference) {
+      faults.push(error)
+      references.push(reference)
+    },
     ...options,
   })
   const app = express()
@@ -97,6 +101,7 @@ async function startApi(
     send,
     status: async (token: string, path?: string) => (await call(token, path)).status,
     faults,
+    references,
   }
 }
 
@@ -174,13 +179,16 @@ describe('an opaque token at an API elsewhere', () => {
     const world = await startIssuer()
     const api = await startApi(world)
     const junk = () => `aat_at_${randomBytes(64).toString('base64url')}`
-    const statuses = []
-    for (let count = 0; count < 40; count++)
-      statuses.push((await api.call(junk(), '/a', '203.0.113.9')).status)
+    const answers = []
+    for (let count = 0; count < 40; count++) answers.push(await api.call(junk(), '/a', '203.0.113.9'))
+    const statuses = answers.map(({ status }) => status)
     expect(statuses.slice(0, 8)).toEqual(Array.from({ length: 8 }, () => 401))
     expect(new Set(statuses.slice(9))).toEqual(new Set([503]))
     expect(world.asked.length).toBeLessThanOrEqual(9)
-    expect(api.faults.length).toBeLessThanOrEqual(1)
+    // One fault for all of them, with the reference that each is given.
+    expect(api.faults).toHaveLength(1)
+    for (const { status, text } of answers)
+      if (status === 503) expect(text).toContain(`(reference ${api.references[0]})`)
     const { body } = await world.signInAndGetTokens()
     expect(await api.status(body.access_token)).toBe(200)
     // One in a second, for all of that kind.

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { expect, test } from '@jest/globals'
 import { createSignatureChecks } from '../../lib/tokens/signature-checks.ts'
-import { createTurns, Overcrowded } from '../../lib/tokens/turns.ts'
+import { createTurns, Overcrowded, tellOnce } from '../../lib/tokens/turns.ts'
 
 /** Tasks that end when a test says so, in the order in which they began. */
 function tasks() {
@@ -43,19 +43,37 @@ test('a task that fails gives its place on', async () => {
   expect(await next).toBe('next')
 })
 
-test('no more wait than may; the first of a rush is told apart', async () => {
+test('no more wait than may; those of one rush are told of once', async () => {
   const inTurn = createTurns(1, 4)
   const { begun, task } = tasks()
   const waiting = Array.from({ length: 5 }, (_, n) => inTurn(task(`${n}`)))
   const refused = await Promise.allSettled([inTurn(task('x')), inTurn(task('y'))])
   const reasons = refused.map((outcome) => outcome.status === 'rejected' && outcome.reason)
   expect(reasons.every((reason) => reason instanceof Overcrowded)).toBe(true)
-  expect(reasons.map(({ isFirst }) => isFirst)).toEqual([true, false])
+  const told: string[] = []
+  const references = reasons.map((reason, n) =>
+    tellOnce(
+      reason,
+      () => `${n}`,
+      (reference) => told.push(reference),
+    ),
+  )
+  expect([references, told]).toEqual([['0', '0'], ['0']])
   for (let n = 0; n < 5; n++) {
     await settled()
     begun[n]?.end()
   }
   expect(await Promise.all(waiting)).toEqual(['0', '1', '2', '3', '4'])
+  const others = Array.from({ length: 5 }, () => inTurn(() => new Promise(() => undefined)))
+  const next = await inTurn(task('z')).catch((reason: unknown) => reason)
+  expect(
+    tellOnce(
+      next,
+      () => 'next',
+      (reference) => told.push(reference),
+    ),
+  ).toBe('next')
+  expect([told, others]).toMatchObject([['0', 'next'], { length: 5 }])
 })
 
 test('who floods with forged tokens waits behind his own; others are answered meanwhile', async () => {

@@ -1,5 +1,5 @@
-import { once } from 'node:events'
-import type { Socket } from 'node:net'
+import { EventEmitter, once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import { describe, expect, test } from '@jest/globals'
 import type { RequestHandler } from 'express'
 import type { AatEvent } from '../../lib/index.ts'
@@ -60,5 +60,39 @@ describe('a body of which something in the app read a part', () => {
     const look: RequestHandler = (req, _res, next) => next(void req.on('data', (chunk) => seen.push(chunk)))
     expect(await ask(look)).toEqual({ statuses: [200], faults: [], issued: 1 })
     expect(String(Buffer.concat(seen))).toBe(`scope=b&${rest}`)
+  })
+})
+
+describe('a client that left before anybody asked for its body', () => {
+  const json = { 'Content-Type': 'application/json' }
+  const metadata = JSON.stringify({ redirect_uris: ['https://a.example/cb'] })
+
+  /** Sends a part of a registration, which waits in the app until the client has gone. */
+  async function leave(sent: number): Promise<string> {
+    const world = await startWorld({
+      before: (app) =>
+        app.use((req, _res, next) => {
+          req.socket.once('close', () => setImmediate(next))
+          leaving.emit('arrived')
+        }),
+    })
+    const leaving = new EventEmitter()
+    const arrived = once(leaving, 'arrived')
+    const refused = new Promise<string>((resolve) =>
+      world.aat.on('registration.refused', ({ reason }) => resolve(reason)),
+    )
+    const request = requestText(world.base, '/oauth/register', json, metadata)
+    const socket = connect(Number(new URL(world.base).port), '127.0.0.1')
+    socket.write(request.slice(0, request.length - metadata.length + sent))
+    await arrived
+    socket.destroy()
+    const reason = await refused
+    await world.close()
+    return reason
+  }
+
+  test('is not waited for, and what is told of it is true', async () => {
+    expect(await leave(10)).toBe('the body was cut short')
+    expect(await leave(metadata.length)).toBe('the client has left')
   })
 })

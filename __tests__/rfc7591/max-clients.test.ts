@@ -49,6 +49,12 @@ test('by tokens: so many clients, of 20 at once too; deleting one makes room, an
         '3600',
       ])
       expect((await world.aat.initialAccessTokens.list()).tokens[0]?.used).toBe(5)
+      // Nothing is wrong here: strangers cannot make faults of it.
+      const reason = 'there are as many clients of this kind as there may be'
+      expect([world.eventsNamed('fault'), world.eventsNamed('registration.refused').at(-1)]).toMatchObject([
+        [],
+        { reason },
+      ])
       await world.aat.clients.delete(made[0]?.body.client_id)
       expect([(await registerWith(world, token)).status, (await registerWith(world, token)).status]).toEqual([
         201, 503,

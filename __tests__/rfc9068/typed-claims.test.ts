@@ -83,6 +83,17 @@ beforeAll(async () => {
         }),
         (_req, res) => void res.json({ ok: true }),
       )
+      app.get(
+        '/api/later',
+        requireAat(aat, {
+          scope: 'a',
+          readClaims: () => ({
+            // biome-ignore lint/suspicious/noThenProperty: it is what is tested
+            then: (_: unknown, fail: (error: Error) => void) => fail(new Error('CANARY')),
+          }),
+        }),
+        (_req, res) => void res.json({ ok: true }),
+      )
       app.get('/api/unguarded', (req, res) => {
         try {
           getAat(req)
@@ -133,10 +144,14 @@ test("CLM-022: what readClaims adds from the app's own data is not frozen: it is
 })
 
 test('a readClaims that is asynchronous by mistake lets nobody in', async () => {
-  const answer = await world.call('/api/late', forger.withClaims({}))
-  expect(answer.status).toBe(503)
-  expect(answer.text).not.toContain('CANARY')
-  expect(world.eventsNamed('fault')).toMatchObject([{ where: 'requireAat' }])
+  // Also one whose promises are a library's own.
+  for (const path of ['/api/late', '/api/later']) {
+    const answer = await world.call(path, forger.withClaims({}))
+    expect([path, answer.status]).toEqual([path, 503])
+    expect(answer.text).not.toContain('CANARY')
+  }
+  const fault = { where: 'requireAat', error: { name: 'ConfigurationError' } }
+  expect(world.eventsNamed('fault')).toMatchObject([fault, fault])
 })
 
 test('getAat says what is wrong where no guard ran', async () => {

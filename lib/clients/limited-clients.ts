@@ -48,9 +48,7 @@ export function limitClients(
       throw new OAuthError(
         'temporarily_unavailable',
         'there are as many clients of this kind as there may be',
-        {
-          retryAfter: RETRY,
-        },
+        { retryAfter: RETRY, isFault: false },
       )
   }
 

@@ -71,7 +71,7 @@ export function dcrEndpoint(aat: Aat, options: DcrEndpointOptions): RequestHandl
     before: limitRequests('registration', rateLimit, parts),
     handle: (req, res) =>
       handle(req, res).catch((error: unknown) => {
-        if (error instanceof OAuthError && error.status < 500)
+        if (error instanceof OAuthError && !error.isFault)
           parts.emit('registration.refused', { reason: error.message })
         throw error
       }),

@@ -1,3 +1,4 @@
+import { isThenable } from '../protocol/encoding.ts'
 import { ConfigurationError } from '../protocol/options.ts'
 import type { AatClaims } from '../tokens/access-token.ts'
 import type { Verified } from '../tokens/verified.ts'
@@ -33,8 +34,8 @@ export function authOf<Claims>(
   } catch {
     return undefined
   }
-  if (isPromise(custom)) {
-    custom.catch(() => undefined)
+  if (isThenable(custom)) {
+    Promise.resolve(custom).catch(() => undefined)
     throw new ConfigurationError('requireAat', [
       'readClaims must not be asynchronous: what it says would come too late',
     ])
@@ -57,8 +58,4 @@ export function authOf<Claims>(
   }
   Object.defineProperties(auth, { [RESOURCE]: { value: of }, resource })
   return Object.freeze(auth as Auth<Claims>)
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return value instanceof Promise
 }

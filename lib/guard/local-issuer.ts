@@ -1,8 +1,7 @@
 import { type Aat, partsOf } from '../http/aat.ts'
+import { reportFault } from '../http/responder.ts'
 import { tokenHash } from '../protocol/digest.ts'
-import { randomId } from '../protocol/random.ts'
 import { scopesOf } from '../protocol/resource.ts'
-import { Overcrowded } from '../tokens/turns.ts'
 import type { TokenSource } from './token-source.ts'
 
 const known = new WeakMap<Aat, TokenSource>()
@@ -39,11 +38,6 @@ function makeSource(aat: Aat): TokenSource {
     },
     isFresh: revocations.isFresh,
     becomeFresh: (whenStale) => (whenStale === 'accept' ? revocations.freshOrCounted() : revocations.fresh()),
-    onFault: (error) => {
-      const reference = randomId(parts.random, 9)
-      if (!(error instanceof Overcrowded) || error.isFirst)
-        parts.emit('fault', { where: 'requireAat', reference, error })
-      return reference
-    },
+    onFault: (error) => reportFault(error, 'requireAat', parts),
   }
 }

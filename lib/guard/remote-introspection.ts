@@ -5,7 +5,7 @@ import { MAX_TOKEN } from '../tokens/compact-jws.ts'
 import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
 import { createRecent } from '../tokens/recent.ts'
 import { type CacheLimits, createTokenCache, type Remembered } from '../tokens/token-cache.ts'
-import { createTurns, Overcrowded } from '../tokens/turns.ts'
+import { createTurns, Overcrowded, type Rush } from '../tokens/turns.ts'
 import { neverRevoked, type Verified, verifiedOf } from '../tokens/verified.ts'
 import type { IntrospectionSettings } from './introspection-options.ts'
 import type { IntrospectionAnswer } from './introspection-question.ts'
@@ -59,7 +59,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   /** How many tokens were none, by the address that they came from. */
   const misses = createRecent<string, number>(ADDRESSES)
   let suspectsTurnAt = Number.NEGATIVE_INFINITY
-  let isRush = false
+  let rush: Rush | undefined
   const inTurn = createTurns(AT_ONCE, WAITING)
   const underWay = new Map<TokenKey, Promise<Found>>()
 
@@ -71,12 +71,11 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     if ((misses.get(address) ?? 0) < SUSPECT) return
     const now = clock()
     if (Math.abs(now - suspectsTurnAt) < SUSPECTS_TURN) {
-      const isFirst = !isRush
-      isRush = true
-      throw new Overcrowded('an address presents token after token that is none', isFirst)
+      rush ??= {}
+      throw new Overcrowded('an address presents token after token that is none', rush)
     }
     suspectsTurnAt = now
-    isRush = false
+    rush = undefined
   }
 
   function judgeAddress(address: string, isGood: boolean): void {

@@ -14,7 +14,7 @@ import { catalogueOf, type ResourceOptions, resourcesOption } from '../protocol/
 import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
 import { type Clock, systemClock } from '../protocol/time.ts'
 import { type VerifiedTokensOptions, verifiedTokensOption } from '../tokens/token-cache.ts'
-import { Overcrowded } from '../tokens/turns.ts'
+import { tellOnce } from '../tokens/turns.ts'
 import { neverRevoked } from '../tokens/verified.ts'
 import { createVerifier } from '../tokens/verifier.ts'
 import { introspectionOption, type RemoteIntrospectionOptions } from './introspection-options.ts'
@@ -184,17 +184,19 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     countUse: () => undefined,
     isFresh: () => true,
     becomeFresh: async () => undefined,
-    onFault(error) {
-      const reference = randomId(systemRandom, 9)
-      if (error instanceof Overcrowded && !error.isFirst) return reference
-      if (settings.onFault !== undefined) tell(settings.onFault, error, reference)
-      else if (!(clock() - warnedAt < 60)) {
-        // An outage refuses every request; one line a minute tells of it.
-        warnedAt = clock()
-        process.emitWarning(`express-aat: ${wordsOf(error)} (reference ${reference})`)
-      }
-      return reference
-    },
+    onFault: (error) =>
+      tellOnce(
+        error,
+        () => randomId(systemRandom, 9),
+        (reference) => {
+          if (settings.onFault !== undefined) tell(settings.onFault, error, reference)
+          else if (!(clock() - warnedAt < 60)) {
+            // An outage refuses every request; one line a minute tells of it.
+            warnedAt = clock()
+            process.emitWarning(`express-aat: ${wordsOf(error)} (reference ${reference})`)
+          }
+        },
+      ),
   }
   const remote: RemoteIssuer = Object.freeze({ issuer, hydrate: keys.hydrate })
   partsByRemote.set(remote, { source, resources })

@@ -84,6 +84,8 @@ function readBytes(req: Request, limit: number, timeout: number): Promise<Buffer
   // The app read the stream and left no req.body: the rest would pass for the whole. Or it had its text decoded, not strictly.
   if (req.readableEnded || req.readableDidRead || req.readableEncoding !== null)
     return Promise.reject(new Error('the body was read before, but is not in req.body'))
+  // The client left before anybody asked: that is told no more.
+  if (req.destroyed) return Promise.reject(gone(req))
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
@@ -101,7 +103,7 @@ function readBytes(req: Request, limit: number, timeout: number): Promise<Buffer
     }
     // Every request is closed in the end, and an error is dear to make.
     const onCut = () => {
-      if (!isOver) fail(new OAuthError('invalid_request', 'the body was cut short'))
+      if (!isOver) fail(gone(req))
     }
     function fail(error: Error): void {
       if (isOver) return
@@ -122,4 +124,9 @@ function readBytes(req: Request, limit: number, timeout: number): Promise<Buffer
         resolve(Buffer.concat(chunks, size))
       })
   })
+}
+
+/** Nobody reads this answer; events may tell of it. */
+function gone({ complete }: Request): OAuthError {
+  return new OAuthError('invalid_request', complete ? 'the client has left' : 'the body was cut short')
 }

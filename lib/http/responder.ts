@@ -2,7 +2,7 @@ import type { ErrorRequestHandler, Request, Response } from 'express'
 import { isObject } from '../protocol/encoding.ts'
 import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
 import { randomId } from '../protocol/random.ts'
-import { Overcrowded } from '../tokens/turns.ts'
+import { Overcrowded, tellOnce } from '../tokens/turns.ts'
 import type { AatParts } from './aat.ts'
 import { sendJson, setNoStore } from './headers.ts'
 
@@ -13,7 +13,7 @@ type FaultReporter = Pick<AatParts, 'emit' | 'random'>
  * store that cannot answer is 503 `temporarily_unavailable`, anything unknown 500 `server_error`, both with a reference that
  * stands in the `fault` event too. What was thrown itself is never sent.
  */
-export function toOAuthError(error: unknown, where: string, { emit, random }: FaultReporter): OAuthError {
+export function toOAuthError(error: unknown, where: string, reporter: FaultReporter): OAuthError {
   if (error instanceof OAuthError && !error.isFault) return error
   // A body parser's errors are the client's. A status alone tells nothing: what a hook's HTTP client throws has one too.
   if (
@@ -30,23 +30,38 @@ export function toOAuthError(error: unknown, where: string, { emit, random }: Fa
       cause: error,
     })
   }
-  const reference = randomId(random, 9)
-  const isOvercrowded = error instanceof Overcrowded
-  if (!isOvercrowded || error.isFirst)
-    emit('fault', {
-      where,
-      reference,
-      error: error instanceof OAuthError && error.cause !== undefined ? error.cause : error,
-    })
-  if (isOvercrowded || error instanceof StoreUnavailable)
+  const reference = reportFault(error, where, reporter)
+  if (error instanceof Overcrowded || error instanceof StoreUnavailable)
     return new OAuthError(
       'temporarily_unavailable',
       `the server cannot answer at the moment, try again (reference ${reference})`,
       { cause: error },
     )
-  if (error instanceof OAuthError) return error
+  if (error instanceof OAuthError) return withReference(error, reference)
   return new OAuthError('server_error', `something went wrong on the server (reference ${reference})`, {
     cause: error,
+  })
+}
+
+/** Tells the listeners of a fault. @returns the reference of the `fault` event that tells of it */
+export function reportFault(error: unknown, where: string, { emit, random }: FaultReporter): string {
+  // Behind a refusal is what there is to mend.
+  let told = error
+  while (told instanceof OAuthError && told.cause instanceof Error) told = told.cause
+  return tellOnce(
+    error,
+    () => randomId(random, 9),
+    (reference) => emit('fault', { where, reference, error: told }),
+  )
+}
+
+function withReference(error: OAuthError, reference: string): OAuthError {
+  const { code, message, status, retryAfter, challenge, cause } = error
+  return new OAuthError(code, `${message} (reference ${reference})`, {
+    cause,
+    status,
+    ...(retryAfter !== undefined && { retryAfter }),
+    ...(challenge !== undefined && { challenge }),
   })
 }
 

@@ -48,3 +48,8 @@ export function hasControlCharacter(text: string): boolean {
 export function jsonSize(value: unknown): number {
   return Buffer.byteLength(JSON.stringify(value))
 }
+
+/** Also a promise of another kind than the language's own: of a library, or of another realm. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+}

@@ -1,3 +1,4 @@
+import { isThenable } from './encoding.ts'
 import type { NumericDate } from './time.ts'
 
 /** What every event carries. */
@@ -142,7 +143,7 @@ export function createEventHub(clock: () => NumericDate) {
     for (const listener of audience) {
       try {
         const result: unknown = listener(event)
-        if (result instanceof Promise) result.catch((error: unknown) => warnOfListener(name, error))
+        if (isThenable(result)) Promise.resolve(result).catch((error: unknown) => warnOfListener(name, error))
       } catch (error) {
         warnOfListener(name, error)
       }

@@ -10,18 +10,16 @@ export function createFreshness(monotonic: Clock, staleAfter: number, pull: () =
   /** When the last read that succeeded was begun. */
   let readAt: number | undefined
   let failedAt = Number.NEGATIVE_INFINITY
+  let failure: unknown
   let acceptedStale = 0
 
   const isFresh = () => readAt !== undefined && monotonic() - readAt <= staleAfter
 
   async function fresh(): Promise<void> {
     if (isFresh()) return
-    let failure: unknown = 'the last read of the revocation log failed'
     // While the store is away the background work tries each second; requests do not queue up behind it.
     if (readAt === undefined || monotonic() - failedAt > 1) {
-      await pull().catch((error: unknown) => {
-        failure = error
-      })
+      await pull().catch(() => undefined)
     }
     if (!isFresh())
       throw new OAuthError('temporarily_unavailable', 'revocations are not known at the moment', {
@@ -35,8 +33,9 @@ export function createFreshness(monotonic: Clock, staleAfter: number, pull: () =
     succeeded(began: number): void {
       readAt = began
     },
-    failed(): void {
+    failed(error: unknown): void {
       failedAt = monotonic()
+      failure = error
     },
 
     /** Seconds since what is known here was proven to be all there is. */

@@ -126,7 +126,7 @@ export function createRevocationLog({
   function readOnce(): Promise<void> {
     reading = read()
       .catch((error: unknown) => {
-        freshness.failed()
+        freshness.failed(error)
         throw error
       })
       .finally(() => {
