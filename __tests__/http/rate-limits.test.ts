@@ -113,6 +113,37 @@ describe('429', () => {
   })
 })
 
+test('a store of the app is one for several limits, each of which counts for itself', async () => {
+  const counts = new Map<string, number>()
+  const add = (key: string, by: number) => {
+    const totalHits = (counts.get(key) ?? 0) + by
+    counts.set(key, totalHits)
+    return { totalHits, resetTime: new Date(Date.now() + 600_000) }
+  }
+  const store = {
+    increment: async (key: string) => add(key, 1),
+    decrement: async (key: string) => void add(key, -1),
+    resetKey: async (key: string) => void counts.delete(key),
+  }
+  const app = await start(undefined, () => store)
+  const { body } = await app.register()
+  const look = async () => {
+    const headers = { Authorization: `Bearer ${body.registration_access_token}` }
+    return (await app.get(`/oauth/register/${body.client_id}`, headers)).status
+  }
+  const wrong = async (path: string) => (await app.form(path)).status
+  expect([(await app.register()).status, (await app.register()).status]).toEqual([201, 429])
+  expect([await look(), await look(), await look()]).toEqual([200, 200, 429])
+  for (const path of ['/oauth/token', '/oauth/introspect'])
+    expect([path, await wrong(path), await wrong(path), await wrong(path)]).toEqual([path, 401, 401, 429])
+  expect(Object.fromEntries(counts)).toEqual({
+    'registration 127.0.0.1': 3,
+    'client configuration 127.0.0.1': 3,
+    'token 127.0.0.1': 2,
+    'introspection 127.0.0.1': 2,
+  })
+})
+
 describe('whom a request counts for', () => {
   test('DCR-049: without trust proxy no header chooses the bucket', async () => {
     const app = await start()

@@ -26,7 +26,7 @@ export interface DcrEndpointOptions {
   rotateClientSecrets?: boolean | undefined
   /** Seconds for which older secrets stay good when an update gives a new one (default 3,600). */
   clientSecretOverlap?: number | undefined
-  /** Registrations from one address (default 60 in 60 seconds). */
+  /** Registrations from one address, and apart from them requests about a client's own (default 60 in 60 seconds of each). */
   rateLimit?: RateLimitOptions | false | undefined
 }
 

@@ -4,15 +4,10 @@ import { type Clock, systemClock } from '../protocol/time.ts'
 import type { CounterStore } from '../stores/ports.ts'
 
 /** A store of rate limits over the counters that all instances share. What it counts is not taken back. */
-export function sharedStore(
-  counters: CounterStore,
-  name: string,
-  windowSeconds: number,
-  clock: Clock,
-): Store {
+export function sharedStore(counters: CounterStore, windowSeconds: number, clock: Clock): Store {
   return {
     async increment(key) {
-      const { count, resetsAt } = await counters.count(sha256(`${name} ${key}`), windowSeconds)
+      const { count, resetsAt } = await counters.count(sha256(key), windowSeconds)
       // The limiter compares with the machine's time; what is left of the window is what counts.
       return { totalHits: count, resetTime: new Date((systemClock() + resetsAt - clock()) * 1000) }
     },
@@ -21,9 +16,13 @@ export function sharedStore(
   }
 }
 
-/** Counts in this process while a store cannot be reached: a limit is never lifted, and a request never fails for it. */
-export function withLocalFallback(store: Store): Store {
+/**
+ * Counts in this process while a store cannot be reached: a limit is never lifted, and a request never fails for it.
+ * @param name of the limit: several may have the store, and none counts for another
+ */
+export function withLocalFallback(name: string, store: Store): Store {
   const local = new MemoryStore()
+  const named = (key: string) => `${name} ${key}`
   return {
     init(options: Options) {
       void store.init?.(options)
@@ -31,16 +30,16 @@ export function withLocalFallback(store: Store): Store {
     },
     async increment(key) {
       try {
-        return await store.increment(key)
+        return await store.increment(named(key))
       } catch {
         return local.increment(key)
       }
     },
     async decrement(key) {
-      await Promise.all([local.decrement(key), ignoreFailure(() => store.decrement(key))])
+      await Promise.all([local.decrement(key), ignoreFailure(() => store.decrement(named(key)))])
     },
     async resetKey(key) {
-      await Promise.all([local.resetKey(key), ignoreFailure(() => store.resetKey(key))])
+      await Promise.all([local.resetKey(key), ignoreFailure(() => store.resetKey(named(key)))])
     },
   }
 }

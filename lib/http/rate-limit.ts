@@ -15,8 +15,9 @@ export interface RateLimitOptions {
   /** How often within one window. */
   limit?: number | undefined
   /**
-   * A store of express-rate-limit's; default: the counters of the `aat`'s own stores, which all instances share. While it cannot
-   * be reached each instance counts for itself.
+   * A store of express-rate-limit's, which limits with the same window may share: its keys begin with what is limited.
+   * Default: the counters of the `aat`'s own stores, which all instances share. While it cannot be reached each instance
+   * counts for itself.
    */
   store?: Store | undefined
 }
@@ -54,12 +55,11 @@ type Parts = Pick<AatParts, 'emit' | 'stores' | 'clock'>
 export function limitRequests(name: string, settings: false | Settings, parts: Parts): RequestHandler {
   if (settings === false) return (_req, _res, next) => next()
   const warn = warnOnce(parts)
-  const shared =
-    settings.store ?? sharedStore(parts.stores.counters, name, settings.windowSeconds, parts.clock)
+  const shared = settings.store ?? sharedStore(parts.stores.counters, settings.windowSeconds, parts.clock)
   return rateLimit({
     windowMs: settings.windowSeconds * 1000,
     limit: settings.limit,
-    store: withLocalFallback(shared),
+    store: withLocalFallback(name, shared),
     standardHeaders: 'draft-7',
     legacyHeaders: false,
     keyGenerator: (req) => {
@@ -89,9 +89,9 @@ export function limitFailures(name: string, settings: false | Settings, parts: P
   }
   const { windowSeconds, limit } = settings
   const isOurs = settings.store === undefined
-  const local = settings.store === undefined ? new MemoryStore() : withLocalFallback(settings.store)
+  const local = settings.store === undefined ? new MemoryStore() : withLocalFallback(name, settings.store)
   void local.init?.({ windowMs: windowSeconds * 1000 } as Options)
-  const shared = sharedStore(parts.stores.counters, name, windowSeconds, parts.clock)
+  const shared = sharedStore(parts.stores.counters, windowSeconds, parts.clock)
   /** Sources that failed too often at all instances together, until when (ms). */
   const refusedUntil = new Map<string, number>()
   const warn = warnOnce(parts)
@@ -109,7 +109,7 @@ export function limitFailures(name: string, settings: false | Settings, parts: P
   async function countForAll(key: string): Promise<void> {
     if (!isOurs) return
     // The count here stands, whatever the store says.
-    const answer = await Promise.resolve(shared.increment(key)).catch(() => undefined)
+    const answer = await Promise.resolve(shared.increment(`${name} ${key}`)).catch(() => undefined)
     if (answer?.resetTime === undefined || answer.totalHits < limit) return
     if (refusedUntil.size >= MAX_REFUSED) refusedUntil.clear()
     refusedUntil.set(key, answer.resetTime.getTime())
