@@ -507,7 +507,7 @@ describe('HTP-026: wrong types throw a TypeError while the app is built', () => 
     await aat.close()
   })
 
-  test('HTP-017: a rate-limit store that cannot take back a count is refused, since good requests would be limited', async () => {
+  test('HTP-017: a rate-limit store that is not one of express-rate-limit is refused', async () => {
     const aat = createAat(good())
     const store = {
       increment: async () => ({ totalHits: 1, resetTime: undefined }),

@@ -8,7 +8,9 @@ import {
   introspectionEndpoint,
   tokenEndpoint,
 } from '../../lib/index.ts'
-import { basic, CONFIDENTIAL, readAnswer, startWorld } from '../support/world.ts'
+import { makeStores } from '../support/stores.ts'
+import { until } from '../support/until.ts'
+import { basic, CONFIDENTIAL, manualClock, readAnswer, startWorld } from '../support/world.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -233,4 +235,63 @@ test('HTP-017: good requests to the token endpoint are never counted', async () 
   for (let count = 0; count < 3; count++) expect(await ask('wrong')).toBe(401)
   expect(await ask('wrong')).toBe(429)
   expect(await ask(CONFIDENTIAL.secret)).toBe(429)
+})
+
+/** Three failures are allowed; clients are read once `open` is called. */
+async function startHeldUp() {
+  const clock = manualClock()
+  const stores = await makeStores(clock)
+  let open = () => {}
+  const isOpen = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  const read: typeof stores.clients.read = (id) => isOpen.then(() => stores.clients.read(id))
+  let arrived = 0
+  const world = await startWorld({
+    clock,
+    stores: { ...stores, clients: { ...stores.clients, read } },
+    aat: { registration: { policies: { default: { grantTypes: ['client_credentials'] } } } },
+    before: (app) =>
+      app.use('/tight', (_req, _res, next) => {
+        arrived++
+        next()
+      }),
+    after: (app, aat) =>
+      app.use('/tight', tokenEndpoint(aat, { rateLimit: { windowSeconds: 60, limit: 3 } })),
+  })
+  cleanups.push(() => world.close())
+  const { body } = await world.register({ grant_types: ['client_credentials'] })
+  // What this instance remembers of it is over.
+  clock.advance(120)
+  const ask = async (secret: string) => {
+    const form = { grant_type: 'client_credentials', scope: 'a' }
+    return (await world.post(`${world.base}/tight`, form, basic(body.client_id, secret))).status
+  }
+  return {
+    good: body.client_secret as string,
+    ask,
+    open,
+    /** What so many at once are answered, where all of them are there before one is judged. */
+    async askAtOnce(count: number, secret: string) {
+      const before = arrived
+      const answers = Array.from({ length: count }, () => ask(secret))
+      await until('all of them', () => arrived === before + count)
+      open()
+      return Promise.all(answers)
+    },
+  }
+}
+
+test('HTP-017: good requests to the token endpoint are never refused, however many there are at once', async () => {
+  const { askAtOnce, ask, good } = await startHeldUp()
+  expect(await askAtOnce(20, good)).toEqual(Array(20).fill(200))
+  // Also where there is room for one more failure only.
+  expect([await ask('wrong'), await ask('wrong')]).toEqual([401, 401])
+  expect(await askAtOnce(20, good)).toEqual(Array(20).fill(200))
+  expect([await ask('wrong'), await ask('wrong'), await ask(good)]).toEqual([401, 429, 429])
+})
+
+test('HTP-017: of any number of wrong secrets at once so many are tried as may fail', async () => {
+  const { askAtOnce } = await startHeldUp()
+  expect((await askAtOnce(20, 'wrong')).sort()).toEqual([...Array(3).fill(401), ...Array(17).fill(429)])
 })

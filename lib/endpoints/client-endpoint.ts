@@ -46,10 +46,10 @@ export function createReception(parts: AatParts, failures: ReturnType<typeof lim
     if (attempt === undefined) return undefined
     const client = await authenticate(req, form, source).catch(async (error: unknown) => {
       if (error instanceof OAuthError && error.code === 'invalid_client') await attempt.fail()
-      else await attempt.forgive()
+      else attempt.forgive()
       throw error
     })
-    await attempt.forgive()
+    attempt.forgive()
     return client
   }
 }

@@ -109,11 +109,11 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
     const attempt = await failures.attempt(req, res, `client:${caller.id}`)
     if (attempt === undefined) return undefined
     const answer = await introspect(token, caller).catch(async (error: unknown) => {
-      await attempt.forgive()
+      attempt.forgive()
       throw error
     })
     if (answer === inactive) await attempt.fail()
-    else await attempt.forgive()
+    else attempt.forgive()
     if (req.accepts('application/json', INTROSPECTION_JWT) !== INTROSPECTION_JWT) return answer
     const jwt = await signIntrospection(
       { issuer: parts.issuer, audience: caller.id, now: parts.clock() },

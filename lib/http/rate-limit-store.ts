@@ -36,18 +36,19 @@ export function withLocalFallback(name: string, store: Store): Store {
       }
     },
     async decrement(key) {
-      await Promise.all([local.decrement(key), ignoreFailure(() => store.decrement(named(key)))])
+      await Promise.all([local.decrement(key), askStore(() => store.decrement(named(key)))])
     },
     async resetKey(key) {
-      await Promise.all([local.resetKey(key), ignoreFailure(() => store.resetKey(named(key)))])
+      await Promise.all([local.resetKey(key), askStore(() => store.resetKey(named(key)))])
     },
   }
 }
 
-async function ignoreFailure(run: () => unknown): Promise<void> {
+/** @returns `undefined` where it fails: what is counted wrongly then is forgotten when its window ends */
+export async function askStore<Answer>(run: () => Answer): Promise<Awaited<Answer> | undefined> {
   try {
-    await run()
+    return await run()
   } catch {
-    // What was counted too much is forgotten when its window ends.
+    return undefined
   }
 }

@@ -5,7 +5,7 @@ import { type Check, either, object, oneOf, optional, verified, whole } from '..
 import { systemClock } from '../protocol/time.ts'
 import type { AatParts } from './aat.ts'
 import { clientAddress, trustsEverybody } from './client-address.ts'
-import { sharedStore, withLocalFallback } from './rate-limit-store.ts'
+import { askStore, sharedStore, withLocalFallback } from './rate-limit-store.ts'
 import { sendError } from './responder.ts'
 
 /** How often one source may do a thing. */
@@ -72,33 +72,42 @@ export function limitRequests(name: string, settings: false | Settings, parts: P
   })
 }
 
-/** An attempt that is counted as failed, here, until it is forgiven; `fail` counts it for all instances. */
+/** An attempt that is under way, until it is told how it ended. */
 export interface Attempt {
-  forgive(): Promise<void>
+  forgive(): void
+  /** Counts it, here and for all instances. */
   fail(): Promise<void>
 }
 
+interface Source {
+  underWay: number
+  /** Each is called once another attempt is over. */
+  readonly waiting: (() => void)[]
+}
+
 /**
- * Counts failures only, so that no number of good requests is ever slowed, and none of them asks the store. An attempt is
- * counted here ahead, so that any number at once is counted before one of them is tried.
+ * Counts failures only: no number of good requests is ever refused, and none of them asks the store. No more attempts are
+ * under way at once than may still fail; those over that wait until they are over, so that any number at once is bounded.
  */
 export function limitFailures(name: string, settings: false | Settings, parts: Parts) {
   if (settings === false) {
-    const nothing = { forgive: async () => undefined, fail: async () => undefined }
+    const nothing = { forgive: () => undefined, fail: async () => undefined }
     return { attempt: async (): Promise<Attempt | undefined> => nothing }
   }
   const { windowSeconds, limit } = settings
-  const isOurs = settings.store === undefined
-  const local = settings.store === undefined ? new MemoryStore() : withLocalFallback(name, settings.store)
-  void local.init?.({ windowMs: windowSeconds * 1000 } as Options)
-  const shared = sharedStore(parts.stores.counters, windowSeconds, parts.clock)
+  const window = { windowMs: windowSeconds * 1000 } as Options
+  const failures = new MemoryStore()
+  failures.init(window)
+  const shared = settings.store ?? sharedStore(parts.stores.counters, windowSeconds, parts.clock)
+  void shared.init?.(window)
+  const sources = new Map<string, Source>()
   /** Sources that failed too often at all instances together, until when (ms). */
   const refusedUntil = new Map<string, number>()
   const warn = warnOnce(parts)
   // The machine's time, in which the limiter's stores tell theirs; never an injected one.
   const now = () => systemClock() * 1000
 
-  /** When the source may come again, where it failed too often. */
+  /** When the source may come again, where it failed too often at all instances together. */
   function endOfRefusal(key: string): number | undefined {
     const until = refusedUntil.get(key)
     if (until === undefined || now() < until) return until
@@ -107,12 +116,37 @@ export function limitFailures(name: string, settings: false | Settings, parts: P
   }
 
   async function countForAll(key: string): Promise<void> {
-    if (!isOurs) return
     // The count here stands, whatever the store says.
-    const answer = await Promise.resolve(shared.increment(`${name} ${key}`)).catch(() => undefined)
+    const answer = await askStore(() => shared.increment(`${name} ${key}`))
     if (answer?.resetTime === undefined || answer.totalHits < limit) return
     if (refusedUntil.size >= MAX_REFUSED) refusedUntil.clear()
     refusedUntil.set(key, answer.resetTime.getTime())
+  }
+
+  /** Somebody is done: the next one has a try. */
+  function wakeNext(key: string): void {
+    const source = sources.get(key)
+    const next = source?.waiting.shift()
+    if (next !== undefined) next()
+    else if (source?.underWay === 0) sources.delete(key)
+  }
+
+  function begin(key: string, source: Source): Attempt {
+    sources.set(key, source)
+    source.underWay++
+    const end = () => {
+      source.underWay--
+      wakeNext(key)
+    }
+    return {
+      forgive: end,
+      async fail() {
+        // First, so that it is never in neither of the two.
+        await failures.increment(key)
+        end()
+        await countForAll(key)
+      },
+    }
   }
 
   return {
@@ -123,17 +157,19 @@ export function limitFailures(name: string, settings: false | Settings, parts: P
       key: string = clientAddress(req),
     ): Promise<Attempt | undefined> {
       warn(req)
-      const until = endOfRefusal(key)
-      if (until !== undefined) {
-        refuse(req, res, (until - now()) / 1000)
-        return undefined
+      for (;;) {
+        const failed = await failures.get(key)
+        const isOver = failed !== undefined && failed.totalHits >= limit
+        const until = endOfRefusal(key) ?? (isOver ? Number(failed.resetTime) : undefined)
+        if (until !== undefined) {
+          wakeNext(key)
+          refuse(req, res, (until - now()) / 1000)
+          return undefined
+        }
+        const source = sources.get(key) ?? { underWay: 0, waiting: [] }
+        if ((failed?.totalHits ?? 0) + source.underWay < limit) return begin(key, source)
+        await new Promise<void>((resolve) => source.waiting.push(resolve))
       }
-      const { totalHits, resetTime } = await local.increment(key)
-      const forgive = async () => local.decrement(key)
-      if (totalHits <= limit) return { forgive, fail: () => countForAll(key) }
-      await forgive()
-      refuse(req, res, resetTime === undefined ? windowSeconds : (resetTime.getTime() - now()) / 1000)
-      return undefined
     },
   }
 }
