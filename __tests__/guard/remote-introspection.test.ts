@@ -199,6 +199,42 @@ describe('an opaque token at an API elsewhere', () => {
     expect((await api.call(body.access_token, '/a', '203.0.113.9')).status).toBe(200)
   })
 
+  test('INT-013: junk from very many addresses does not make the issuer refuse the API', async () => {
+    const world = await startIssuer()
+    const api = await startApi(world)
+    for (let host = 1; host <= 85; host++) {
+      const junk = () =>
+        api.call(`aat_at_${randomBytes(64).toString('base64url')}`, '/a', `203.0.113.${host}`)
+      const answers = await Promise.all(Array.from({ length: 8 }, junk))
+      expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 401))
+    }
+    expect(world.asked).toHaveLength(680)
+    const { body } = await world.signInAndGetTokens()
+    expect([await api.status(body.access_token), api.faults]).toEqual([200, []])
+  })
+
+  test('INT-013: what was good once goes on from an address that sends junk, and is not held against any', async () => {
+    const world = await startIssuer()
+    const api = await startApi(world)
+    const junk = () => `aat_at_${randomBytes(64).toString('base64url')}`
+    const [gateway, crowd] = ['198.51.100.1', '198.51.100.2']
+    const { body } = await world.signInAndGetTokens()
+    const tokens: string[] = []
+    for (let count = 0; count < 20; count++)
+      tokens.push((await world.signInAndGetTokens({}, {}, { as: 'bob' })).body.access_token)
+    const ask = async (token: string, address: string) => (await api.call(token, '/a', address)).status
+    for (const token of [body.access_token, ...tokens]) expect(await ask(token, '192.0.2.1')).toBe(200)
+    world.clock.now += 6
+    for (let count = 0; count < 40; count++) await ask(junk(), crowd)
+    expect(await ask(junk(), crowd)).toBe(503)
+    expect(await ask(body.access_token, crowd)).toBe(200)
+    // All of one user's tokens are over; who calls for many users still presents them.
+    await world.aat.revoke({ subject: 'bob' })
+    for (const token of tokens) expect(await ask(token, gateway)).toBe(401)
+    const { body: fresh } = await world.signInAndGetTokens()
+    expect(await ask(fresh.access_token, gateway)).toBe(200)
+  })
+
   test('a token whose uses are limited is asked about each time, and each is a use', async () => {
     const world = await startIssuer()
     const api = await startApi(world, { cache: 60 })
@@ -302,6 +338,28 @@ describe('an issuer in trouble', () => {
     world.clock.now += 1
     expect(await api.status(tokens[0])).toBe(503)
     expect(world.asked).toHaveLength(2)
+  })
+
+  test.each([
+    ['20', 20],
+    ['86400', 60],
+    ['0', 1],
+    ['-5', 1],
+    ['1e9', 1],
+    ['Wed, 21 Oct 2065 07:28:00 GMT', 1],
+  ])('that says Retry-After: %s is left alone for %d s, by either way to it', async (header, seconds) => {
+    for (const options of [{}, { fetch: (...args: Parameters<Fetch>) => fetch(...args) }]) {
+      const world = await startIssuer()
+      const api = await startApi(world, {}, options)
+      const { body } = await world.signInAndGetTokens()
+      world.answerBy((_, res) => void res.status(429).set('Retry-After', header).json({}))
+      expect(await api.status(body.access_token)).toBe(503)
+      world.answerBy(undefined)
+      world.clock.now += seconds - 0.1
+      expect([await api.status(body.access_token), world.asked.length]).toEqual([503, 1])
+      world.clock.now += 0.1
+      expect([await api.status(body.access_token), world.asked.length]).toEqual([200, 2])
+    }
   })
 
   test('by default an answer is not believed for longer; with staleWhileError it is, and no longer than that', async () => {

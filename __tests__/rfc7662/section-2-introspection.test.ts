@@ -292,7 +292,7 @@ describe('the caller', () => {
     let stopped: TokenAnswer | undefined
     for (let batch = 0; batch < 65; batch++) {
       const answers = await Promise.all(
-        Array.from({ length: 10 }, (_, index) => introspect(`aat_rt_guess-${batch}-${index}`)),
+        Array.from({ length: 10 }, (_, index) => introspect(`aat_rt_guess-${batch}-${index}`, asClient)),
       )
       for (const answer of answers) {
         statuses.push(answer.status)
@@ -311,23 +311,29 @@ describe('the caller', () => {
     expect(retryAfter).toBeGreaterThan(0)
     expect(retryAfter).toBeLessThanOrEqual(60)
     // The address is the same, and an address in a header is nobody's.
-    const spoofed = await introspect('x', { ...asResourceServer, 'X-Forwarded-For': '192.0.2.7' })
+    const spoofed = await introspect('x', { ...asClient, 'X-Forwarded-For': '192.0.2.7' })
     expect(spoofed.status).toBe(429)
     const { body } = await world.signInAndGetTokens({ scope: 'a' })
-    expect((await introspect(body.access_token, asClient)).body.active).toBe(true)
+    expect((await introspect(body.access_token)).body.active).toBe(true)
   })
 
-  test('INT-013: good answers are never counted, and a caller that guesses is stopped', async () => {
+  test('INT-013: good answers are never counted; a caller that guesses is stopped, and the server of a resource only where it is told no a hundred times as often', async () => {
     let limited: ReturnType<typeof introspectionEndpoint> | undefined
     await withWorld(
       {},
       async (narrow) => {
         const { body } = await narrow.token({ grant_type: 'client_credentials', scope: 'a' })
-        const ask = (token: string) => narrow.post(`${narrow.base}/limited`, { token }, asResourceServer)
-        for (let time = 0; time < 20; time++) expect((await ask(body.access_token)).body.active).toBe(true)
-        for (let time = 0; time < 3; time++) expect((await ask('x')).text).toBe(INACTIVE)
-        expect((await ask('x')).status).toBe(429)
-        expect((await ask(body.access_token)).status).toBe(429)
+        const callers: [Record<string, string>, number][] = [
+          [asClient, 3],
+          [asResourceServer, 300],
+        ]
+        for (const [headers, limit] of callers) {
+          const ask = (token: string) => narrow.post(`${narrow.base}/limited`, { token }, headers)
+          for (let time = 0; time < 20; time++) expect((await ask(body.access_token)).body.active).toBe(true)
+          for (let time = 0; time < limit; time++) expect((await ask('x')).text).toBe(INACTIVE)
+          expect((await ask('x')).status).toBe(429)
+          expect((await ask(body.access_token)).status).toBe(429)
+        }
       },
       {
         after: (app, aat) =>

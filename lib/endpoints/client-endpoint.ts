@@ -54,6 +54,11 @@ export function createReception(parts: AatParts, failures: ReturnType<typeof lim
   }
 }
 
+/** The one option of such an endpoint. @throws ConfigurationError */
+export function readRateLimit(name: EndpointName, options: unknown) {
+  return readOptions(`${name} endpoint`, options, { rateLimit: rateLimitOption(60, 600) }).rateLimit
+}
+
 /**
  * The frame of an endpoint to which clients POST a form and authenticate: token, revocation, introspection.
  * Body, client, answer: each step takes what the one before returned.
@@ -65,8 +70,7 @@ export function clientEndpoint(
   options: unknown,
   answer: (client: Client, form: Form, context: AnswerContext) => Promise<object | undefined>,
 ): RequestHandler {
-  const { rateLimit } = readOptions(`${name} endpoint`, options, { rateLimit: rateLimitOption(60, 600) })
-  const failures = limitFailures(name, rateLimit, parts)
+  const failures = limitFailures(name, readRateLimit(name, options), parts)
   const receive = createReception(parts, failures)
 
   async function handle(req: Request, res: Response): Promise<void> {

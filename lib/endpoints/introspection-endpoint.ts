@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express'
 import { tokenTypeOf } from '../grants/grant-type.ts'
 import { type Aat, partsOf } from '../http/aat.ts'
 import { sendText, setNoStore } from '../http/headers.ts'
-import type { RateLimitOptions } from '../http/rate-limit.ts'
+import { limitFailures, type RateLimitOptions } from '../http/rate-limit.ts'
 import { tokenHash } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { isOver, limitsOf } from '../stores/family-limits.ts'
@@ -10,15 +10,21 @@ import type { Client, RevocationEntry } from '../stores/ports.ts'
 import type { AatClaims } from '../tokens/access-token.ts'
 import { INTROSPECTION_JWT, signIntrospection } from '../tokens/introspection-response.ts'
 import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
-import { clientEndpoint } from './client-endpoint.ts'
+import { clientEndpoint, readRateLimit } from './client-endpoint.ts'
 import { readOwnAccessToken } from './read-token.ts'
 
 export interface IntrospectionEndpointOptions {
-  /** Inactive answers to one caller, and failed authentications from one address (default 600 in 60 seconds). */
+  /**
+   * Inactive answers to one caller, and failed authentications from one address (default 600 in 60 seconds). A caller with
+   * `introspects` is told no a hundred times as often: what it asks about is what strangers present to it.
+   */
   rateLimit?: RateLimitOptions | false
 }
 
 const inactive = { active: false }
+
+/** Inactive answers to the server of a resource, for one to another client. */
+const TO_SERVERS = 100
 
 /** What an opaque token tells its client when that asks: what it was told with the token, and nothing of what is hidden in it. */
 function whatClientsKnow({ iss, aud, client_id, iat, exp, jti, scope, cnf }: Readonly<AatClaims>) {
@@ -34,6 +40,9 @@ function whatClientsKnow({ iss, aud, client_id, iat, exp, jti, scope, cnf }: Rea
  */
 export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOptions = {}): RequestHandler {
   const parts = partsOf(aat, 'introspectionEndpoint')
+  const rateLimit = readRateLimit('introspection', options)
+  const ofServers = rateLimit && { ...rateLimit, limit: rateLimit.limit * TO_SERVERS }
+  const failuresOfServers = limitFailures('introspection by servers', ofServers, parts)
 
   function audiencesOf(client: Client): Set<string | undefined> {
     return new Set(client.introspects?.map((identifier) => parts.resources.all.get(identifier)?.audience))
@@ -106,7 +115,8 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
       )
     const token = form.one('token')
     if (token === undefined) throw new OAuthError('invalid_request', 'token is missing')
-    const attempt = await failures.attempt(req, res, `client:${caller.id}`)
+    const isServer = (caller.introspects ?? []).length > 0
+    const attempt = await (isServer ? failuresOfServers : failures).attempt(req, res, `client:${caller.id}`)
     if (attempt === undefined) return undefined
     const answer = await introspect(token, caller).catch(async (error: unknown) => {
       attempt.forgive()

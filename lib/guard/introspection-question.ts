@@ -20,14 +20,28 @@ export interface QuestionParts {
 
 export type IntrospectionAnswer = Readonly<Record<string, unknown>> & { readonly active: boolean }
 
-/** Seconds after a question that failed in which the next ones fail at once; then one is tried, and the others fail until it is answered. */
+/** Seconds after a question that failed in which the next ones fail at once, where the issuer asks for no more; then one is tried, and the others fail until it is answered. */
 const PAUSE = 1
+/** The longest that an issuer may ask to be left alone for. */
+const LONGEST_PAUSE = 60
+
+/** An answer that is none. */
+class NoAnswer extends Error {
+  /** Seconds after which it may be asked again, as it says itself. */
+  readonly retryAfter: number
+
+  constructor(message: string, retryAfter: string | undefined) {
+    super(message)
+    const seconds = /^\d{1,9}$/.test(retryAfter ?? '') ? Number(retryAfter) : 0
+    this.retryAfter = Math.min(Math.max(seconds, PAUSE), LONGEST_PAUSE)
+  }
+}
 
 /** Asks an issuer elsewhere about one token (RFC 7662, RFC 9701). */
 export function createQuestion({ settings, issuer, post, published, keyFor, clock, timeout }: QuestionParts) {
   const { clientId, clientSecret, clientAssertion, signed } = settings
   let endpoint = settings.endpoint
-  let failure: { readonly error: unknown; readonly at: NumericDate } | undefined
+  let failure: { readonly error: unknown; readonly at: NumericDate; readonly pause: number } | undefined
   let isTrying = false
 
   async function credentials(form: URLSearchParams): Promise<Record<string, string>> {
@@ -47,8 +61,8 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
     endpoint ??= await published()
     const form = new URLSearchParams({ token, token_type_hint: 'access_token' })
     const headers = { ...(await credentials(form)), ...(signed && { accept: INTROSPECTION_JWT }) }
-    const { status, text } = await post(endpoint, form, headers, timeout)
-    if (status !== 200) throw new Error(`${endpoint} answered ${status}`)
+    const { status, text, retryAfter } = await post(endpoint, form, headers, timeout)
+    if (status !== 200) throw new NoAnswer(`${endpoint} answered ${status}`, retryAfter)
     const answer = signed
       ? await readIntrospection(text, { issuer, audience: clientId, now: clock() }, keyFor)
       : parseJsonObject(text)
@@ -59,7 +73,8 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
 
   /** @throws Error where there is no answer of 200 that says whether the token is active */
   return async function ask(token: string): Promise<IntrospectionAnswer> {
-    if (failure !== undefined && (isTrying || Math.abs(clock() - failure.at) < PAUSE)) throw failure.error
+    if (failure !== undefined && (isTrying || Math.abs(clock() - failure.at) < failure.pause))
+      throw failure.error
     const isTry = failure !== undefined
     isTrying = isTry
     try {
@@ -68,7 +83,7 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
       return answer
     } catch (cause) {
       const error = new Error('the issuer cannot be asked about tokens', { cause })
-      failure = { error, at: clock() }
+      failure = { error, at: clock(), pause: cause instanceof NoAnswer ? cause.retryAfter : PAUSE }
       // It may have moved: the metadata is asked again next time.
       endpoint = settings.endpoint
       throw error

@@ -5,6 +5,8 @@ import { type Fetch, readBounded } from './issuer-documents.ts'
 export interface FormAnswer {
   readonly status: number
   readonly text: string
+  /** The `Retry-After` header (RFC 9110 §10.2.3). */
+  readonly retryAfter: string | undefined
 }
 
 /** POSTs a form and reads the answer. Rejects where there is none in time, or one that is too long. */
@@ -40,7 +42,12 @@ export function keepAlivePost(): PostForm {
     return new Promise((resolve, reject) => {
       const req = (isSecure ? httpsRequest : httpRequest)(url, options, (response) => {
         readBounded(response, url.href).then(
-          (bytes) => resolve({ status: response.statusCode ?? 0, text: bytes.toString() }),
+          (bytes) =>
+            resolve({
+              status: response.statusCode ?? 0,
+              text: bytes.toString(),
+              retryAfter: response.headers['retry-after'],
+            }),
           (error: unknown) => {
             response.destroy()
             reject(error)
@@ -71,6 +78,10 @@ export function fetchPost(fetch: Fetch): PostForm {
       headers: { ...FORM, ...headers },
       body: form.toString(),
     })
-    return { status: response.status, text: (await readBounded(response.body ?? [], url)).toString() }
+    return {
+      status: response.status,
+      text: (await readBounded(response.body ?? [], url)).toString(),
+      retryAfter: response.headers.get('retry-after') ?? undefined,
+    }
   }
 }

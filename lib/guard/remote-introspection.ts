@@ -4,6 +4,7 @@ import { type ClaimRules, readClaims } from '../tokens/access-token.ts'
 import { MAX_TOKEN } from '../tokens/compact-jws.ts'
 import { isOpaqueForm } from '../tokens/opaque-access-token.ts'
 import { createRecent } from '../tokens/recent.ts'
+import { createSuspects } from '../tokens/suspects.ts'
 import { type CacheLimits, createTokenCache, type Remembered } from '../tokens/token-cache.ts'
 import { createTurns, Overcrowded, type Rush } from '../tokens/turns.ts'
 import { neverRevoked, type Verified, verifiedOf } from '../tokens/verified.ts'
@@ -36,15 +37,12 @@ interface Answered extends Remembered {
 /** Questions on their way at once, and how many more may wait for that; over that, 503. */
 const AT_ONCE = 32
 const WAITING = 224
-/** Tokens that were none, over good ones, from one address that make it a suspect, and the most that are held against it. */
-const SUSPECT = 8
-const WORST = 64
-/** Addresses that this is known of. */
-const ADDRESSES = 4096
 /** Seconds between questions for suspects, all of them together: the issuer counts what it says no to. */
 const SUSPECTS_TURN = 1
 /** Tokens that are remembered as not active: in a memory of their own, so that they drive out no good one. */
 const RECENT = 8192
+/** Tokens that are remembered as once good, beyond what is believed of them. */
+const ONCE_GOOD = 16_384
 
 /**
  * Asks an issuer elsewhere about tokens (RFC 7662), once for each token and `cache` seconds, however many requests wait for the
@@ -56,8 +54,9 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   const answers = createTokenCache<Answered>(limits)
   /** Until when they are believed to be not active. */
   const inactive = createRecent<TokenKey, NumericDate>(RECENT)
-  /** How many tokens were none, by the address that they came from. */
-  const misses = createRecent<string, number>(ADDRESSES)
+  /** Were good once: no junk, whatever became of them. */
+  const onceGood = createRecent<TokenKey, true>(ONCE_GOOD)
+  const suspects = createSuspects()
   let suspectsTurnAt = Number.NEGATIVE_INFINITY
   let rush: Rush | undefined
   const inTurn = createTurns(AT_ONCE, WAITING)
@@ -68,7 +67,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
    * his kind, so that the issuer does not stop answering for everybody else's. @throws Overcrowded
    */
   function takeTurn(address: string): void {
-    if ((misses.get(address) ?? 0) < SUSPECT) return
+    if (!suspects.has(address)) return
     const now = clock()
     if (Math.abs(now - suspectsTurnAt) < SUSPECTS_TURN) {
       rush ??= {}
@@ -76,12 +75,6 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     }
     suspectsTurnAt = now
     rush = undefined
-  }
-
-  function judgeAddress(address: string, isGood: boolean): void {
-    const now = misses.get(address) ?? 0
-    if (!isGood) misses.set(address, Math.min(now + 1, WORST))
-    else if (now > 0) misses.set(address, now - 1)
   }
 
   /** An opaque token as the issuer tells it; judged like what a JWT says itself. */
@@ -116,12 +109,13 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     const signed = isOpaque ? undefined : await verifyJwt(token, from)
     if (signed === undefined && !isOpaque) return { verified: undefined, isForAll: true }
     const address = isOpaque ? from() : ''
+    const wasGood = onceGood.get(id) === true
     const askedAt = clock()
     let answer: IntrospectionAnswer
     try {
       answer = await inTurn(() => {
         // Once it is his turn: what came of those who came with him counts.
-        if (isOpaque && known === undefined) takeTurn(address)
+        if (isOpaque && !wasGood) takeTurn(address)
         return ask(token)
       })
       // Of another token: what lies between mixed the answers up.
@@ -132,7 +126,8 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
         return { verified: known.verified, isForAll: true }
       throw error
     }
-    if (isOpaque) judgeAddress(address, answer.active)
+    if (isOpaque && (answer.active || !wasGood)) suspects.judge(address, answer.active)
+    if (isOpaque && answer.active) onceGood.set(id, true)
     const isLimited = answer.uses_limited === true
     const verified = answer.active ? (signed ?? believe(token, answer)) : undefined
     if (verified === undefined) {
