@@ -32,7 +32,7 @@ export function createClientParts(
   const registrations = createRegistrations(registration, stores, clock, random, emit, () => clientKeys)
   const { documentClients, clientKeys } = createOutbound(configuration, registrations, emit)
   const ids = createSelfDescribingIds(secrets, issuer, random, configuration.longestClientId)
-  const store = limitClients(stores.clients, stores.places, registrations.policies)
+  const store = limitClients(stores.clients, stores.places, registrations.policies, clock)
   const registry = createClientRegistry({
     configured: clients,
     store,

@@ -169,6 +169,7 @@ export async function callEveryVerb(): Promise<{ sha: string; keys: string[] }[]
       initialAccessTokens.list({}),
       places.take(sha256(text), sha256(text), T, 1),
       places.leave(sha256(text), sha256(text)),
+      places.leave(sha256(text), sha256(text), T),
       ...[anId(), text].flatMap((home) => [
         accessTokens.save({ home, hash: tokenHash(text) }, text, T),
         accessTokens.read({ home, hash: tokenHash(text) }),

@@ -25,10 +25,11 @@ export function placeStoreContract(make: StoresFactory): void {
     expect(await places.take(aHash(), aHash(), T + 100, 7)).toBe('taken')
   })
 
-  test('who holds one may take it again, for longer or shorter, and holds one all the same', async () => {
+  test('who holds one may take it again, for longer but not for shorter, and holds one all the same', async () => {
     const [hall, one, two] = [aHash(), aHash(), aHash()]
     expect(await places.take(hall, one, T + 10, 1)).toBe('taken')
     expect(await places.take(hall, one, T + 100, 1)).toBe('taken')
+    expect(await places.take(hall, one, T + 20, 1)).toBe('taken')
     clock.now = T + 99
     expect(await places.take(hall, two, T + 200, 1)).toBe('full')
     clock.now = T + 100
@@ -46,6 +47,32 @@ export function placeStoreContract(make: StoresFactory): void {
     expect(await places.take(hall, two, clock.now + 100, 1)).toBe('full')
     await places.leave(hall, one)
     expect(await places.take(hall, two, clock.now + 100, 1)).toBe('taken')
+  })
+
+  test('of no places one that is held is prolonged, and none is taken', async () => {
+    const [hall, one, two] = [aHash(), aHash(), aHash()]
+    expect(await places.take(hall, one, T + 100, 0)).toBe('full')
+    expect(await places.take(hall, two, T + 10, 1)).toBe('taken')
+    expect(await places.take(hall, two, undefined, 0)).toBe('taken')
+    clock.now = T + 11
+    expect(await places.take(hall, one, T + 100, 1)).toBe('full')
+  })
+
+  test('one may be left later, which does not make it longer and takes none', async () => {
+    const [hall, one, two, three] = [aHash(), aHash(), aHash(), aHash()]
+    await places.take(hall, one, undefined, 2)
+    await places.take(hall, two, T + 10, 2)
+    await places.leave(hall, one, T + 50)
+    await places.leave(hall, one, T + 70)
+    await places.leave(hall, two, T + 50)
+    await places.leave(hall, three, T + 50)
+    expect(await places.take(hall, three, T + 90, 2)).toBe('full')
+    clock.now = T + 10
+    expect(await places.take(hall, three, T + 90, 2)).toBe('taken')
+    clock.now = T + 49
+    expect(await places.take(hall, two, T + 90, 2)).toBe('full')
+    clock.now = T + 50
+    expect(await places.take(hall, two, T + 90, 2)).toBe('taken')
   })
 
   test('a limit that was lowered drives nobody out', async () => {

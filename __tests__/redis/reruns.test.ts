@@ -226,6 +226,20 @@ describeEach('take-initial-token', async (action) => {
   expect(await stores.initialAccessTokens.revoke(id)).toBe('unknown')
 })
 
+describeEach('shorten-place', async (action) => {
+  const { stores, ...world } = await proxiedStores()
+  const take = (holder: string) => stores.places.take(sha256('hall'), sha256(holder), undefined, 1)
+  const taken = twice(world, 'take-place', action)
+  expect(await take('one')).toBe('taken')
+  await taken
+  const shortened = twice(world, 'shorten-place', action)
+  await stores.places.leave(sha256('hall'), sha256('one'), now() + 60)
+  await shortened
+  expect(await take('two')).toBe('full')
+  await stores.places.leave(sha256('hall'), sha256('one'), now() - 1)
+  expect(await take('two')).toBe('taken')
+})
+
 describeEach('count', async (action) => {
   const { stores, ...world } = await proxiedStores()
   const hit = twice(world, 'count', action)

@@ -1,6 +1,9 @@
 import { expect, test } from '@jest/globals'
 import type { RegistrationPolicyOptions } from '../../lib/index.ts'
-import { basic, startWorld, type World, type WorldOptions } from '../support/world.ts'
+import { StoreUnavailable } from '../../lib/protocol/oauth-error.ts'
+import type { Stores } from '../../lib/stores/ports.ts'
+import { makeStores } from '../support/stores.ts'
+import { basic, manualClock, startWorld, type World, type WorldOptions } from '../support/world.ts'
 
 const uri = 'https://app.example/cb'
 const app = { redirect_uris: [uri], token_endpoint_auth_method: 'none' }
@@ -9,8 +12,10 @@ async function withWorld(
   policy: RegistrationPolicyOptions,
   run: (world: World) => Promise<unknown>,
   dcr: WorldOptions['dcr'] = {},
+  shared: Pick<WorldOptions, 'stores' | 'clock'> = {},
 ): Promise<void> {
   const world = await startWorld({
+    ...shared,
     dcr,
     aat: { registration: { quotas: false, policies: { default: policy, other: {} } } },
   })
@@ -95,3 +100,108 @@ test('by anybody, for client_credentials: a place from the start, since no user 
     )
     expect(token.status).toBe(200)
   }))
+
+/** Stores of which a test says when they go away: as a client is written, or right after one was deleted. */
+async function startFragile() {
+  const clock = manualClock()
+  const stores = await makeStores(clock)
+  const { clients, places } = stores
+  const state = { goesAt: 'never' as 'never' | 'create' | 'created' | 'deleted', isAway: false }
+  const answer = <Answer>(ask: () => Promise<Answer>) =>
+    state.isAway ? Promise.reject(new StoreUnavailable('away')) : ask()
+  const fragile: Stores = {
+    ...stores,
+    clients: {
+      ...clients,
+      async create(...parameters) {
+        state.isAway ||= state.goesAt === 'create'
+        const outcome = await answer(() => clients.create(...parameters))
+        state.isAway ||= state.goesAt === 'created'
+        return outcome
+      },
+      async delete(...parameters) {
+        const outcome = await answer(() => clients.delete(...parameters))
+        state.isAway ||= state.goesAt === 'deleted'
+        return outcome
+      },
+    },
+    places: {
+      take: (...parameters) => answer(() => places.take(...parameters)),
+      leave: (...parameters) => answer(() => places.leave(...parameters)),
+    },
+  }
+  return { shared: { stores: fragile, clock }, clock, state }
+}
+
+test.each([
+  ['a client could not be written', 'create', [503, 503]],
+  ['deleted clients could not leave', 'deleted', [201, 201]],
+] as const)('places that are held since %s are free an hour later', async (_name, goesAt, expected) => {
+  const { shared, clock, state } = await startFragile()
+  await withWorld(
+    { maxClients: 2 },
+    async (world) => {
+      const { token } = await world.aat.initialAccessTokens.create({ uses: 100, lifetime: 30 * 86_400 })
+      state.goesAt = goesAt
+      for (const status of expected) {
+        const made = await registerWith(world, token)
+        expect(made.status).toBe(status)
+        if (status === 201) expect(await world.aat.clients.delete(made.body.client_id)).toBe('deleted')
+        Object.assign(state, { isAway: false })
+      }
+      state.goesAt = 'never'
+      expect((await registerWith(world, token)).status).toBe(503)
+      clock.advance(3600)
+      const statuses = []
+      for (let count = 0; count < 3; count++) statuses.push((await registerWith(world, token)).status)
+      expect(statuses).toEqual([201, 201, 503])
+      // Those stay: they are held for clients that are there.
+      clock.advance(20 * 86_400)
+      expect((await registerWith(world, token)).status).toBe(503)
+    },
+    { allow: 'initial-access-token' },
+    shared,
+  )
+})
+
+test('a client that cannot be told to leave is not deleted, and holds its place', async () => {
+  const { shared, clock, state } = await startFragile()
+  await withWorld(
+    { maxClients: 1 },
+    async (world) => {
+      const { token } = await world.aat.initialAccessTokens.create({ uses: 100, lifetime: 86_400 })
+      const { body } = await registerWith(world, token)
+      state.isAway = true
+      await expect(world.aat.clients.delete(body.client_id)).rejects.toThrow('away')
+      state.isAway = false
+      clock.advance(7200)
+      expect((await registerWith(world, token)).status).toBe(503)
+      expect(await world.aat.clients.delete(body.client_id)).toBe('deleted')
+      expect((await registerWith(world, token)).status).toBe(201)
+    },
+    { allow: 'initial-access-token' },
+    shared,
+  )
+})
+
+test('a client that is there is not refused where its place could not be held for good', async () => {
+  const { shared, clock, state } = await startFragile()
+  await withWorld(
+    { maxClients: 1 },
+    async (world) => {
+      const { token } = await world.aat.initialAccessTokens.create({ uses: 100, lifetime: 86_400 })
+      state.goesAt = 'created'
+      const { status, body } = await registerWith(world, token)
+      expect(status).toBe(201)
+      Object.assign(state, { goesAt: 'never', isAway: false })
+      expect((await registerWith(world, token)).status).toBe(503)
+      // Its next change holds the place for good.
+      expect((await world.aat.clients.get(body.client_id))?.clientId).toBe(body.client_id)
+      await world.aat.clients.disable(body.client_id)
+      clock.advance(7200)
+      expect((await registerWith(world, token)).status).toBe(503)
+    },
+    { allow: 'initial-access-token' },
+    shared,
+  )
+})

@@ -1,11 +1,16 @@
 import { type Sha256, sha256 } from '../protocol/digest.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
-import type { NumericDate } from '../protocol/time.ts'
+import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { Client, ClientStore, PlaceStore } from '../stores/ports.ts'
 import { DEFAULT_POLICY, type RegistrationPolicy } from './registration-policy.ts'
 
 /** Seconds after which somebody may ask again. */
 const RETRY = 3600
+/**
+ * Seconds for which a place is held while a record is written or deleted. Should that stop in the middle, the place ends by
+ * itself; it is held as long as the record only once that is there.
+ */
+const MEANWHILE = 3600
 
 /**
  * A store of clients that has so many places for those of a policy as the policy says (`maxClients`): taken with the record,
@@ -15,6 +20,7 @@ export function limitClients(
   store: ClientStore,
   places: PlaceStore,
   policies: ReadonlyMap<string, RegistrationPolicy>,
+  clock: Clock,
 ): ClientStore {
   if (![...policies.values()].some(({ maxClients }) => maxClients !== undefined)) return store
 
@@ -38,13 +44,21 @@ export function limitClients(
     return isUnused && !client.grantTypes.includes('client_credentials') ? undefined : placeOf(client)
   }
 
-  async function placeOfStored(id: string): Promise<Place | undefined> {
+  /** The place of a record that is there, and until when that is. */
+  async function placeOfStored(
+    id: string,
+  ): Promise<(Place & { readonly expiresAt: NumericDate | undefined }) | undefined> {
     const record = await store.read(id)
-    return record === undefined || record === 'gone' ? undefined : placeOf(record.client)
+    if (record === undefined || record === 'gone') return undefined
+    const place = placeOf(record.client)
+    return place && { ...place, expiresAt: record.expiresAt }
   }
 
+  const soon = () => clock() + MEANWHILE
+
   async function take({ of, holder, limit }: Place, expiresAt: NumericDate | undefined): Promise<void> {
-    if ((await places.take(of, holder, expiresAt, limit)) === 'full')
+    const end = Math.min(soon(), expiresAt ?? Number.POSITIVE_INFINITY)
+    if ((await places.take(of, holder, end, limit)) === 'full')
       throw new OAuthError(
         'temporarily_unavailable',
         'there are as many clients of this kind as there may be',
@@ -52,7 +66,12 @@ export function limitClients(
       )
   }
 
-  /** It would end with the record that it was taken for. */
+  /** Where it fails the place ends soon, and there may be one client too many: it is there, so it is not refused. */
+  async function hold({ of, holder }: Place, expiresAt: NumericDate | undefined): Promise<void> {
+    await places.take(of, holder, expiresAt, 0).catch(() => undefined)
+  }
+
+  /** Where it fails the place ends soon. */
   const leave = async ({ of, holder }: Place) => places.leave(of, holder).catch(() => undefined)
 
   return {
@@ -67,14 +86,18 @@ export function limitClients(
         outcome = await store.create(client, expiresAt)
         return outcome
       } finally {
-        if (outcome !== 'created' && outcome !== 'exists') await leave(place)
+        const isThere = outcome === 'created' || outcome === 'exists'
+        await (isThere ? hold(place, expiresAt) : leave(place))
       }
     },
 
     async replace(client, known, expiresAt, markedUntil) {
       const place = placeNeeded(client, expiresAt)
       if (place !== undefined) await take(place, expiresAt)
-      return store.replace(client, known, expiresAt, markedUntil)
+      const outcome = await store.replace(client, known, expiresAt, markedUntil)
+      // Only if it is still held: somebody may have deleted the client since.
+      if (place !== undefined && outcome === 'replaced') await hold(place, expiresAt)
+      return outcome
     },
 
     async renew(id, expiresAt) {
@@ -87,8 +110,9 @@ export function limitClients(
 
     async delete(id, markedUntil) {
       const place = await placeOfStored(id)
+      if (place !== undefined) await places.leave(place.of, place.holder, soon())
       const outcome = await store.delete(id, markedUntil)
-      if (place !== undefined) await leave(place)
+      if (place !== undefined) await (outcome === 'full' ? hold(place, place.expiresAt) : leave(place))
       return outcome
     },
   }

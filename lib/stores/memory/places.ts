@@ -11,11 +11,14 @@ export function memoryPlaces(clock: Clock): PlaceStore {
       const now = clock()
       if (held.size >= limit) for (const [other, end] of held) if (end <= now) held.delete(other)
       if (!held.has(holder) && held.size >= limit) return 'full'
-      held.set(holder, expiresAt)
+      held.set(holder, Math.max(held.get(holder) ?? expiresAt, expiresAt))
       return 'taken'
     },
-    async leave(places, holder) {
-      all.get(places)?.delete(holder)
+    async leave(places, holder, by) {
+      const held = all.get(places)
+      const end = held?.get(holder)
+      if (by === undefined) held?.delete(holder)
+      else if (end !== undefined) held?.set(holder, Math.min(end, by))
     },
   }
 }

@@ -6,6 +6,7 @@ import type { Runner } from './runner.ts'
 import { script } from './script.ts'
 
 export const takePlace = script('take-place')
+const shortenPlace = script('shorten-place')
 
 /** For a place that has no end: the year 2255. */
 const FOR_EVER = 9_000_000_000
@@ -22,8 +23,9 @@ export function redisPlaces({ run }: Runner, keys: Keys): PlaceStore {
       )
       return outcome as 'taken' | 'full'
     },
-    async leave(places, holder) {
-      await run(leaveList, [keys.places(places)], [holder])
+    async leave(places, holder, by) {
+      if (by === undefined) await run(leaveList, [keys.places(places)], [holder])
+      else await run(shortenPlace, [keys.places(places)], [holder, toMilliseconds(by)])
     },
   }
 }
