@@ -6,7 +6,7 @@ import { clientEndpoint } from './client-endpoint.ts'
 import { createSenders } from './token-sender.ts'
 
 export interface TokenEndpointOptions {
-  /** Failed client authentications from one address (default 600 in 60 seconds); good requests are never refused. */
+  /** Failed client authentications from one address (default 600 in 60 seconds); good requests are not counted. */
   rateLimit?: RateLimitOptions | false
 }
 

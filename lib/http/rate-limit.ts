@@ -86,7 +86,7 @@ interface Source {
 }
 
 /**
- * Counts failures only: no number of good requests is ever refused, and none of them asks the store. No more attempts are
+ * Counts failures only: no number of good requests uses up anything, and none of them asks the store. No more attempts are
  * under way at once than may still fail; those over that wait until they are over, so that any number at once is bounded.
  */
 export function limitFailures(name: string, settings: false | Settings, parts: Parts) {
