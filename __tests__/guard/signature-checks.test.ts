@@ -76,21 +76,41 @@ test('no more wait than may; those of one rush are told of once', async () => {
   expect([told, others]).toMatchObject([['0', 'next'], { length: 5 }])
 })
 
-test('who floods with forged tokens waits behind his own; others are answered meanwhile', async () => {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const data = Buffer.from('a token')
+const good = sign('sha256', data, { key: privateKey, dsaEncoding: 'ieee-p1363' })
+const forged = Buffer.alloc(64, 7)
+const key = { alg: 'ES256', publicKey } as const
+
+test('what verifies fast is checked at once; the rest, and a flood from whomever, off the main thread', async () => {
   const isSignedBy = createSignatureChecks()
-  const data = Buffer.from('a token')
-  const good = sign('sha256', data, { key: privateKey, dsaEncoding: 'ieee-p1363' })
-  const key = { alg: 'ES256', publicKey } as const
-  const forged = Buffer.alloc(64, 7)
+  expect(isSignedBy(key, data, good, 'one')).toBe(true)
+  for (let n = 0; n < 64; n++) expect(isSignedBy(key, data, forged, `forger-${n}`)).toBe(false)
+  const [honest, next] = [isSignedBy(key, data, good, 'one'), isSignedBy(key, data, forged, 'another')]
+  expect([honest, next]).toEqual([expect.any(Promise), expect.any(Promise)])
+  expect(await Promise.all([honest, next])).toEqual([true, false])
+  // Once it is over, that is once as many good ones came as forged ones.
+  expect(await isSignedBy(key, data, good, 'one')).toBe(true)
+  expect(isSignedBy(key, data, good, 'one')).toBe(true)
+
+  const slow = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+  const signature = sign('sha384', data, { key: slow.privateKey, dsaEncoding: 'ieee-p1363' })
+  const later = isSignedBy({ alg: 'ES384', publicKey: slow.publicKey }, data, signature, 'one')
+  expect([later, await later]).toEqual([expect.any(Promise), true])
+})
+
+test('who floods with forged tokens waits behind his own; others are answered meanwhile', async () => {
+  const isSignedBy = createSignatureChecks()
   for (let n = 0; n < 8; n++) expect(await isSignedBy(key, data, forged, 'flood')).toBe(false)
 
   const order: string[] = []
   const flood = Array.from({ length: 200 }, () =>
-    isSignedBy(key, data, forged, 'flood').then(() => order.push('forged')),
+    Promise.resolve(isSignedBy(key, data, forged, 'flood')).then(() => order.push('forged')),
   )
   const honest = Array.from({ length: 20 }, (_, n) =>
-    isSignedBy(key, data, good, `honest-${n}`).then((isGood) => order.push(isGood ? 'good' : 'wrong')),
+    Promise.resolve(isSignedBy(key, data, good, `honest-${n}`)).then((isGood) =>
+      order.push(isGood ? 'good' : 'wrong'),
+    ),
   )
   await Promise.all(honest)
   expect(order.filter((each) => each === 'good')).toHaveLength(20)

@@ -3,7 +3,7 @@ import { createKeyRing, type KeyRing } from '../../lib/keys/key-ring.ts'
 import type { RingTimes } from '../../lib/keys/schedule.ts'
 import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
 import type { AatEvent } from '../../lib/protocol/events.ts'
-import { type SigningAlgorithm, signWith, verifyWith } from '../../lib/protocol/jwa.ts'
+import { type SigningAlgorithm, signWith, verifyLater } from '../../lib/protocol/jwa.ts'
 import { systemRandom } from '../../lib/protocol/random.ts'
 import type { KeyRecord, RingStore } from '../../lib/stores/ports.ts'
 import { readRing } from '../support/read-ring.ts'
@@ -111,7 +111,7 @@ export async function signNow(instance: Instance, clock: () => number, life = 30
 /** Does an instance's guard find the key, and is the signature right? */
 export async function verifies(instance: Instance, { kid, data, signature }: SignedBytes): Promise<boolean> {
   const key = instance.verificationKey(kid)
-  return key !== undefined && verifyWith(key.alg, key.publicKey, data, signature)
+  return key !== undefined && verifyLater(key.alg, key.publicKey, data, signature)
 }
 
 /**
@@ -132,6 +132,6 @@ export function cachingVerifier(
     }
     const jwk = keys.find((key) => key.kid === kid && key.alg === alg)
     if (jwk === undefined) return false
-    return verifyWith(alg, createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' }), data, signature)
+    return verifyLater(alg, createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' }), data, signature)
   }
 }

@@ -1,6 +1,7 @@
 import type { NextFunction, Request, Response } from 'express'
 import type { Aat } from '../http/aat.ts'
 import { clientAddress } from '../http/client-address.ts'
+import { shareShape } from '../http/message-shape.ts'
 import { wellKnownUrl } from '../protocol/resource-uri.ts'
 import { keepMade, madeBy, type Verified } from '../tokens/verified.ts'
 import type { Auth } from './auth.ts'
@@ -107,7 +108,27 @@ export function requireAat<Claims = unknown>(
     }
   }
 
-  /** The same where something has to be waited for: a signature, a key, the revocation log, a proof. */
+  /**
+   * After something had to be waited for, or a signature checked: requests of one turn of the event loop go on together once all
+   * of them are checked, as their answers cost less one after another.
+   */
+  function answerLate(
+    result: Auth<Claims> | Challenge,
+    offer: Offer,
+    req: object,
+    res: Response,
+    next: NextFunction,
+  ): void {
+    // Something before the guard gave up waiting (a time-out, say): there is nobody to answer.
+    if (res.headersSent) return
+    try {
+      answer(result, offer, req, res, next)
+    } catch (error) {
+      next(error)
+    }
+  }
+
+  /** What `judge` does where something has to be waited for: a signature, a key, the revocation log, a proof. */
   async function judgeLater(
     found: Verified | undefined | Promise<Verified | undefined>,
     source: TokenSource,
@@ -131,6 +152,7 @@ export function requireAat<Claims = unknown>(
 
   return function aatGuard(request, res, next) {
     const req = request as Request
+    shareShape(req, res)
     const presented = readCredential(req)
     const { isDpop } = presented
     const offer = isDpop || isDpopAlone ? 'DPoP' : 'Bearer, DPoP'
@@ -143,6 +165,7 @@ export function requireAat<Claims = unknown>(
 
     // Nothing on the way of a token that is known makes a promise.
     let result: Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge>
+    let isNew = false
     try {
       const before = passed.get(req)
       const hasPassed = before?.source === source && before.verified.token === presented.token
@@ -152,22 +175,24 @@ export function requireAat<Claims = unknown>(
       if (found instanceof Promise || isDpop || !source.isFresh())
         result = judgeLater(found, source, isDpop, req, hasPassed)
       else {
+        isNew = found !== undefined && found.by === undefined
         const judged = judge(found, source, isDpop, req)
         result = hasPassed ? judged : count(found, judged, source, req)
       }
     } catch (error) {
       return refuseForNow(res, source.onFault(error))
     }
-    if (!(result instanceof Promise)) return answer(result, offer, req, res, next)
-    result
-      .then(
-        // Something before the guard gave up waiting (a time-out, say): there is nobody to answer.
-        (late) => (res.headersSent ? undefined : answer(late, offer, req, res, next)),
-        (error: unknown) => {
-          const reference = source.onFault(error)
-          if (!res.headersSent) refuseForNow(res, reference)
-        },
-      )
-      .catch(next)
+    if (result instanceof Promise)
+      result
+        .then(
+          (late) => answerLate(late, offer, req, res, next),
+          (error: unknown) => {
+            const reference = source.onFault(error)
+            if (!res.headersSent) refuseForNow(res, reference)
+          },
+        )
+        .catch(next)
+    else if (isNew) setImmediate(answerLate, result, offer, req, res, next)
+    else answer(result, offer, req, res, next)
   }
 }

@@ -1,7 +1,7 @@
 import { type Sha256, sameHash, sha256 } from '../protocol/digest.ts'
 import { decodeBase64url } from '../protocol/encoding.ts'
 import { normalizeHttpUri } from '../protocol/http-uri.ts'
-import { verifyWith } from '../protocol/jwa.ts'
+import { verifyLater } from '../protocol/jwa.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { DpopNonces } from './dpop-nonce.ts'
 import { type ProofKey, readJsonSegment, readProofKey, rememberProofKey } from './proof-key.ts'
@@ -84,7 +84,7 @@ export async function verifyDpopProof(
           problem: nonce === undefined ? 'there is no nonce' : 'nonce is not a current one',
           wantsNonce: true,
         }
-  if (!(await verifyWith(proof.alg, proof.key, proof.signingInput, proof.signature)))
+  if (!(await verifyLater(proof.alg, proof.key, proof.signingInput, proof.signature)))
     return { problem: 'signature' }
   rememberProofKey(proof.headerText, proof)
   const { jkt } = proof

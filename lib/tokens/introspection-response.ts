@@ -1,5 +1,5 @@
 import { decodeUtf8, isObject, parseJsonObject } from '../protocol/encoding.ts'
-import { verifyWith } from '../protocol/jwa.ts'
+import { verifyLater } from '../protocol/jwa.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import { type Signer, signJwt } from './access-token.ts'
 import { parseCompactJws, type VerificationKey } from './compact-jws.ts'
@@ -48,7 +48,7 @@ export async function readIntrospection(
     return undefined
   const key = await keyFor(jws.header.kid)
   if (key === undefined || key.alg !== jws.header.alg) return undefined
-  if (!(await verifyWith(key.alg, key.publicKey, jws.signingInput, jws.signature))) return undefined
+  if (!(await verifyLater(key.alg, key.publicKey, jws.signingInput, jws.signature))) return undefined
   const { iss, aud, iat, token_introspection } = parseJsonObject(decodeUtf8(jws.payload) ?? '') ?? {}
   const isForUs = aud === audience || (Array.isArray(aud) && aud.length === 1 && aud[0] === audience)
   if (iss !== issuer || !isForUs || typeof iat !== 'number' || !(Math.abs(now - iat) <= LIFE))

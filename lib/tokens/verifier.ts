@@ -90,11 +90,13 @@ export function createVerifier(options: VerifierOptions) {
     const verified = 'problem' in jws ? undefined : believe(token, jws.payload, kid, key)
     if ('problem' in jws || verified === undefined) return undefined
     if (minted.get(id) === kid) return remember(id, verified)
-    return isSignedBy(key, jws.signingInput, jws.signature, from()).then((isGood) => {
+    const settle = (isGood: boolean) => {
       if (isGood) return remember(id, verified)
       forged.set(id, key)
       return undefined
-    })
+    }
+    const isGood = isSignedBy(key, jws.signingInput, jws.signature, from())
+    return isGood instanceof Promise ? isGood.then(settle) : settle(isGood)
   }
 
   function remember(id: TokenKey, verified: Verified): Verified {
