@@ -33,11 +33,11 @@ export function createClientAuthentication({
   emit,
 }: ClientAuthenticationOptions) {
   /** @returns the private reason why these credentials do not prove that client */
-  async function problemOf(
+  function problemOf(
     presented: PresentedCredentials,
     client: Client | undefined,
     source: string,
-  ): Promise<string | undefined> {
+  ): string | undefined | Promise<string | undefined> {
     if (presented.method === 'client_secret_basic' || presented.method === 'client_secret_post') {
       const presentedHash = sha256(presented.secret)
       const matching = (client?.secrets.length ? client.secrets : [nobody]).filter(({ hash }) =>

@@ -177,8 +177,9 @@ export function createClientRegistry(options: ClientRegistryOptions) {
 
     /** The same, where nobody waits for it and a store that is away is not asked each time. */
     keepBehind(id: string): void {
+      if (fromConfiguration.has(id) || !isRegisteredId(id)) return
       const write = async () => {
-        const known = isRegisteredId(id) ? await cache.find(id) : undefined
+        const known = await cache.find(id)
         if (known === undefined || monotonic() - (known.triedAt ?? Number.NEGATIVE_INFINITY) < RETRY) return
         known.triedAt = monotonic()
         await this.keep(id)

@@ -42,13 +42,17 @@ export function createReception(parts: AatParts, failures: ReturnType<typeof lim
   return async function receive(req: Request, res: Response, form: Form): Promise<Client | undefined> {
     // Counted ahead and taken back, so that any number of attempts at once is counted before one of them is tried.
     const source = clientAddress(req)
-    const attempt = await failures.attempt(req, res, source)
+    const allowed = failures.attempt(req, res, source)
+    const attempt = allowed instanceof Promise ? await allowed : allowed
     if (attempt === undefined) return undefined
-    const client = await authenticate(req, form, source).catch(async (error: unknown) => {
+    let client: Client
+    try {
+      client = await authenticate(req, form, source)
+    } catch (error) {
       if (error instanceof OAuthError && error.code === 'invalid_client') await attempt.fail()
       else attempt.forgive()
       throw error
-    })
+    }
     attempt.forgive()
     return client
   }

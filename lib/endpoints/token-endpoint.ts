@@ -31,7 +31,7 @@ export function tokenEndpoint(aat: Aat, options: TokenEndpointOptions = {}): Req
       throw new OAuthError('unauthorized_client', 'the client may not use this grant_type')
     const answer = await grantType({ client, form, now, sender: senderOf(req, res, client) })
     parts.registry.keepBehind(client.id)
-    void parts.keepClientKeys(client).catch(() => undefined)
+    if (client.jwksUri !== undefined) void parts.keepClientKeys(client).catch(() => undefined)
     return answer
   })
 }

@@ -92,7 +92,7 @@ interface Source {
 export function limitFailures(name: string, settings: false | Settings, parts: Parts) {
   if (settings === false) {
     const nothing = { forgive: () => undefined, fail: async () => undefined }
-    return { attempt: async (): Promise<Attempt | undefined> => nothing }
+    return { attempt: (): Attempt | Promise<Attempt | undefined> => nothing }
   }
   const { windowSeconds, limit } = settings
   const window = { windowMs: windowSeconds * 1000 } as Options
@@ -149,27 +149,33 @@ export function limitFailures(name: string, settings: false | Settings, parts: P
     }
   }
 
+  async function attemptInTurn(req: Request, res: Response, key: string): Promise<Attempt | undefined> {
+    for (;;) {
+      const failed = await failures.get(key)
+      const isOver = failed !== undefined && failed.totalHits >= limit
+      const until = endOfRefusal(key) ?? (isOver ? Number(failed.resetTime) : undefined)
+      if (until !== undefined) {
+        wakeNext(key)
+        refuse(req, res, (until - now()) / 1000)
+        return undefined
+      }
+      const source = sources.get(key) ?? { underWay: 0, waiting: [] }
+      if ((failed?.totalHits ?? 0) + source.underWay < limit) return begin(key, source)
+      await new Promise<void>((resolve) => source.waiting.push(resolve))
+    }
+  }
+
   return {
-    /** @returns `undefined` where the source failed too often and the request is answered with 429 */
-    async attempt(
+    /** @returns `undefined` where the source failed too often and the request is answered with 429; at once where it never failed */
+    attempt(
       req: Request,
       res: Response,
       key: string = clientAddress(req),
-    ): Promise<Attempt | undefined> {
+    ): Attempt | Promise<Attempt | undefined> {
       warn(req)
-      for (;;) {
-        const failed = await failures.get(key)
-        const isOver = failed !== undefined && failed.totalHits >= limit
-        const until = endOfRefusal(key) ?? (isOver ? Number(failed.resetTime) : undefined)
-        if (until !== undefined) {
-          wakeNext(key)
-          refuse(req, res, (until - now()) / 1000)
-          return undefined
-        }
-        const source = sources.get(key) ?? { underWay: 0, waiting: [] }
-        if ((failed?.totalHits ?? 0) + source.underWay < limit) return begin(key, source)
-        await new Promise<void>((resolve) => source.waiting.push(resolve))
-      }
+      const source = sources.get(key) ?? { underWay: 0, waiting: [] }
+      const mayHaveFailed = failures.current.has(key) || failures.previous.has(key) || refusedUntil.has(key)
+      return mayHaveFailed || source.underWay >= limit ? attemptInTurn(req, res, key) : begin(key, source)
     },
   }
 }

@@ -38,6 +38,8 @@ export function createKeyRing(options: KeyRingOptions) {
   /** The store's, as it was read last; what is used is `ring`, which never forgets. */
   let stored: RingState = ring
   let maintaining: Promise<void> | undefined
+  /** What requests looked at last for something due: once a second is enough. */
+  let looked = { ring, at: Number.NaN }
   let activeKid: string | undefined
   const publicKeys = new Map<string, { readonly alg: SigningAlgorithm; readonly publicKey: KeyObject }>()
 
@@ -116,9 +118,7 @@ export function createKeyRing(options: KeyRingOptions) {
     maintain,
 
     /** Fulfilled once this instance has seen a ring; at once where it has. */
-    async loaded(): Promise<void> {
-      if (ring.revision === 0) await maintain()
-    },
+    loaded: async (): Promise<void> => (ring.revision === 0 ? maintain() : undefined),
 
     /**
      * The key to sign with now.
@@ -133,8 +133,9 @@ export function createKeyRing(options: KeyRingOptions) {
           failure = error
         })
         record = signingKeyAt(ring.keys, now)
-      } else if (isDue(now)) {
-        maintain().catch(() => undefined) // the regular look at the ring reports it
+      } else if (looked.ring !== ring || !(Math.abs(now - looked.at) < 1)) {
+        looked = { ring, at: now }
+        if (isDue(now)) maintain().catch(() => undefined) // the regular look at the ring reports it
       }
       const privateKey = record && records.privateKeyOf(record)
       if (record === undefined || privateKey === undefined) {

@@ -50,7 +50,7 @@ function parameters(algorithm: Algorithm, key: KeyObject) {
 }
 
 /** Signs: what takes 25 µs at once, what takes a quarter of a millisecond and more off the main thread. */
-export async function signWith(alg: SigningAlgorithm, key: KeyObject, data: Buffer): Promise<Buffer> {
+export function signWith(alg: SigningAlgorithm, key: KeyObject, data: Buffer): Buffer | Promise<Buffer> {
   const algorithm: Algorithm = algorithms[alg]
   const options = parameters(algorithm, key)
   return algorithm.signsAtOnce

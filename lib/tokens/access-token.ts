@@ -104,7 +104,8 @@ function headerOf(typ: string, { alg, kid, privateKey }: Signer): string {
 /** A compact JWS whose header is exactly `alg`, `typ`, `kid`. The type is what tells one kind of JWT from another. */
 export async function signJwt(typ: string, claims: object, signer: Signer): Promise<string> {
   const signingInput = `${headerOf(typ, signer)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
-  const signature = await signWith(signer.alg, signer.privateKey, Buffer.from(signingInput))
+  const signed = signWith(signer.alg, signer.privateKey, Buffer.from(signingInput))
+  const signature = Buffer.isBuffer(signed) ? signed : await signed
   return `${signingInput}.${signature.toString('base64url')}`
 }
 

@@ -45,6 +45,8 @@ export interface MintedAccessToken {
   readonly expiresIn: number
 }
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
 export type Mint = (order: AccessTokenOrder, signer: Signer) => Promise<MintedAccessToken>
 
 interface MintedTokens {
@@ -66,7 +68,8 @@ export function createMint(
     const expiresIn =
       order.bound === undefined ? order.lifetime : Math.floor(Math.min(order.lifetime, order.bound - now))
     if (expiresIn < 1) throw new OAuthError('invalid_grant', 'the grant is about to end')
-    const claims: AatClaims = {
+    // Member by member: spreading what is not there costs more than all of them.
+    const claims: Writable<AatClaims> = {
       iss: issuer,
       sub: order.subject,
       aud: order.audience,
@@ -75,19 +78,19 @@ export function createMint(
       exp: iat + expiresIn,
       jti: randomId(random),
       scope: order.scope.join(' '),
-      ...(order.authTime !== undefined && { auth_time: Math.floor(order.authTime) }),
-      ...(order.acr !== undefined && { acr: order.acr }),
-      ...(order.amr !== undefined && { amr: order.amr }),
-      ...(order.grantId !== undefined && { grant_id: order.grantId }),
-      ...(order.grantedAt !== undefined && { grant_iat: toMillisecond(order.grantedAt) }),
-      ...(order.session !== undefined && { sid: order.session }),
-      ...(order.idpSubject !== undefined && {
-        idp_sub: order.idpSubject,
-        idp_iat: toMillisecond(order.sessionBegan ?? now),
-      }),
-      ...(order.confirmation !== undefined && { cnf: order.confirmation }),
     }
-    const all = { ...order.customClaims, ...claims }
+    if (order.authTime !== undefined) claims.auth_time = Math.floor(order.authTime)
+    if (order.acr !== undefined) claims.acr = order.acr
+    if (order.amr !== undefined) claims.amr = order.amr
+    if (order.grantId !== undefined) claims.grant_id = order.grantId
+    if (order.grantedAt !== undefined) claims.grant_iat = toMillisecond(order.grantedAt)
+    if (order.session !== undefined) claims.sid = order.session
+    if (order.idpSubject !== undefined) {
+      claims.idp_sub = order.idpSubject
+      claims.idp_iat = toMillisecond(order.sessionBegan ?? now)
+    }
+    if (order.confirmation !== undefined) claims.cnf = order.confirmation
+    const all = order.customClaims === undefined ? claims : { ...order.customClaims, ...claims }
     if (order.format === 'opaque') return { token: await opaque.issue(all), claims, expiresIn }
     const token = await signAccessToken(all, signer)
     if (token.length > MAX_ISSUED_TOKEN) {
