@@ -3,8 +3,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from '@jest/globals'
 import express from 'express'
-import { getAat, remoteIssuer, requireAat } from '../../lib/index.ts'
-import { startWorld } from '../support/world.ts'
+import { authorizeEndpoint, getAat, remoteIssuer, requireAat } from '../../lib/index.ts'
+import { basic, CONFIDENTIAL, startWorld } from '../support/world.ts'
 
 const rejections: unknown[] = []
 const closers: (() => unknown)[] = []
@@ -106,16 +106,27 @@ test('a request that the app answered meanwhile (a timeout of its own) does not 
   expect(rejections.map(String)).toEqual([])
 })
 
-test('an onFault that throws does not end the process, and the request is answered', async () => {
+test.each([
+  [
+    'throws',
+    () => {
+      throw new Error('logger is down too')
+    },
+  ],
+  [
+    'rejects',
+    async () => {
+      throw new Error('logger is down too')
+    },
+  ],
+])('an onFault that %s does not end the process, and the request is answered', async (_, onFault) => {
   const remote = remoteIssuer('https://as.example', {
     resources: { 'https://api.example': { scopes: ['a'] } },
     jwksUri: 'https://as.example/jwks',
     fetch: async () => {
       throw new Error('down')
     },
-    onFault: () => {
-      throw new Error('logger is down too')
-    },
+    onFault,
   })
   const app = express()
   app.get('/me', requireAat(remote), (_req, res) => void res.end())
@@ -127,5 +138,56 @@ test('an onFault that throws does not end the process, and the request is answer
     (response) => response.status,
     () => 'no answer',
   )
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
   expect({ status, unhandled: rejections.map(String) }).toEqual({ status: 503, unhandled: [] })
+})
+
+test('a clientCertificate that rejects is a fault of the app at each door, and does not end the process', async () => {
+  let isAway = false
+  const world = await startWorld({
+    aat: {
+      clientCertificate: (() =>
+        isAway ? Promise.reject(new Error('the proxy is away')) : '0'.repeat(64)) as never,
+      clients: [
+        {
+          clientId: CONFIDENTIAL.id,
+          clientSecret: CONFIDENTIAL.secret,
+          grantTypes: ['client_credentials'],
+          tlsClientCertificateBoundAccessTokens: true,
+        },
+      ],
+    },
+  })
+  closers.push(world.close)
+  const ask = () =>
+    world.token({ grant_type: 'client_credentials' }, basic(CONFIDENTIAL.id, CONFIDENTIAL.secret))
+  const { body } = await ask()
+  isAway = true
+  expect((await ask()).body.error).toBe('server_error')
+  expect((await world.call('/api/a', body.access_token)).status).toBe(503)
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+  expect(rejections.map(String)).toEqual([])
+})
+
+test('an init of a limit’s store that rejects does not end the process: each instance counts for itself', async () => {
+  const away = async () => {
+    throw new Error('the store is away')
+  }
+  const store = { init: away, increment: away, decrement: away, resetKey: away } as never
+  const world = await startWorld({
+    after: (app, aat) =>
+      app.use(
+        '/few',
+        authorizeEndpoint(aat, {
+          resolveUser: () => undefined,
+          signInUrl: '/',
+          rateLimit: { limit: 1, store },
+        }),
+      ),
+  })
+  closers.push(world.close)
+  const statuses = []
+  for (let count = 0; count < 2; count++) statuses.push((await fetch(`${world.base}/few`)).status)
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+  expect([statuses[1], rejections.map(String)]).toEqual([429, []])
 })

@@ -529,6 +529,33 @@ describe('how the API says who it is', () => {
     expect(made).toBe(2)
   })
 
+  test('a question that fails takes nothing from another that makes its assertion meanwhile', async () => {
+    const world = await startIssuer()
+    let finish = (_assertion: string) => {}
+    const first = new Promise<string>((resolve) => {
+      finish = resolve
+    })
+    let begin = () => {}
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve
+    })
+    let made = 0
+    const clientAssertion = () => {
+      begin()
+      return ++made === 1 ? first : 'x'
+    }
+    const api = await startApi(world, { clientSecret: undefined, clientAssertion })
+    const { body: one } = await world.signInAndGetTokens()
+    const { body: other } = await world.signInAndGetTokens()
+    const slow = api.status(one.access_token)
+    await begun
+    world.answerBy((_, res) => void res.status(500).end())
+    expect(await api.status(other.access_token)).toBe(503)
+    world.answerBy((_, res) => void res.json({ active: false }))
+    finish('x')
+    expect(await slow).toBe(401)
+  })
+
   test('a secret and an id of any characters are encoded as RFC 6749 section 2.3.1 says', async () => {
     const world = await startIssuer()
     const secret = 'a secret: with % + & = ü'

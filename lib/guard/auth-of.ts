@@ -1,4 +1,5 @@
 import { isThenable } from '../protocol/encoding.ts'
+import { silence } from '../protocol/hooks.ts'
 import { ConfigurationError } from '../protocol/options.ts'
 import type { AatClaims } from '../tokens/access-token.ts'
 import type { Verified } from '../tokens/verified.ts'
@@ -35,7 +36,7 @@ export function authOf<Claims>(
     return undefined
   }
   if (isThenable(custom)) {
-    Promise.resolve(custom).catch(() => undefined)
+    silence(custom)
     throw new ConfigurationError('requireAat', [
       'readClaims must not be asynchronous: what it says would come too late',
     ])

@@ -58,16 +58,18 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
   }
 
   async function send(token: string): Promise<IntrospectionAnswer> {
-    endpoint ??= await published()
+    // Its own: another question's failure forgets where the issuer is, while this one makes its credentials.
+    const url = endpoint ?? (await published())
+    endpoint = url
     const form = new URLSearchParams({ token, token_type_hint: 'access_token' })
     const headers = { ...(await credentials(form)), ...(signed && { accept: INTROSPECTION_JWT }) }
-    const { status, text, retryAfter } = await post(endpoint, form, headers, timeout)
-    if (status !== 200) throw new NoAnswer(`${endpoint} answered ${status}`, retryAfter)
+    const { status, text, retryAfter } = await post(url, form, headers, timeout)
+    if (status !== 200) throw new NoAnswer(`${url} answered ${status}`, retryAfter)
     const answer = signed
       ? await readIntrospection(text, { issuer, audience: clientId, now: clock() }, keyFor)
       : parseJsonObject(text)
     if (typeof answer?.active !== 'boolean')
-      throw new Error(`${endpoint} did not answer as RFC ${signed ? 9701 : 7662} says`)
+      throw new Error(`${url} did not answer as RFC ${signed ? 9701 : 7662} says`)
     return { ...answer, active: answer.active }
   }
 

@@ -7,6 +7,7 @@ import {
   serveDocuments,
   serving,
 } from '../http/documents.ts'
+import { callListener } from '../protocol/hooks.ts'
 import { callback, optional, readOptions, text, verified, whole } from '../protocol/options.ts'
 import { randomId, systemRandom } from '../protocol/random.ts'
 import { scopesOf } from '../protocol/resource.ts'
@@ -55,7 +56,7 @@ export interface RemoteIssuerOptions {
   clientCertificate?: ClientCertificate | undefined
   /** Seconds that a fetch may take (default 5). */
   timeout?: number | undefined
-  /** Told when keys cannot be had; default a warning of the process. */
+  /** Told when keys or answers cannot be had; default a warning of the process. Nobody waits for it, and what it throws changes nothing. */
   onFault?: ((error: unknown, reference: string) => void) | undefined
   /** The network; default the global `fetch`. */
   fetch?: Fetch | undefined
@@ -189,7 +190,8 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
         error,
         () => randomId(systemRandom, 9),
         (reference) => {
-          if (settings.onFault !== undefined) tell(settings.onFault, error, reference)
+          const { onFault } = settings
+          if (onFault !== undefined) callListener('onFault', () => onFault(error, reference))
           else if (!(clock() - warnedAt < 60)) {
             // An outage refuses every request; one line a minute tells of it.
             warnedAt = clock()
@@ -207,15 +209,6 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
 function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return 'a fault'
   return error.cause === undefined ? error.message : `${error.message}: ${wordsOf(error.cause)}`
-}
-
-/** A listener of the app's that throws changes nothing for the request. */
-function tell(onFault: NonNullable<RemoteIssuerOptions['onFault']>, error: unknown, reference: string): void {
-  try {
-    onFault(error, reference)
-  } catch (thrown) {
-    process.emitWarning(`express-aat: onFault threw ${thrown instanceof Error ? thrown.name : typeof thrown}`)
-  }
 }
 
 /** The token source of a remote issuer, or `undefined` for anything else. */

@@ -3,6 +3,7 @@ import type { Request } from 'express'
 import { isThumbprint } from '../protocol/confirmation.ts'
 import { sha256 } from '../protocol/digest.ts'
 import { decodeBase64 } from '../protocol/encoding.ts'
+import { silence } from '../protocol/hooks.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 
 /**
@@ -26,8 +27,10 @@ export function certificateReader(hook: ClientCertificate): ReadCertificate {
   return (req) => {
     const given = hook(req)
     if (given === undefined || given === null || given === '') return undefined
-    if (typeof given !== 'string' && !(given instanceof X509Certificate) && !ArrayBuffer.isView(given))
+    if (typeof given !== 'string' && !(given instanceof X509Certificate) && !ArrayBuffer.isView(given)) {
+      silence(given)
       throw new TypeError('clientCertificate must return an X509Certificate, bytes or a text, and no promise')
+    }
     const thumbprint = typeof given === 'string' ? ofText(given) : ofBytes(given)
     if (thumbprint === undefined)
       throw new OAuthError('invalid_request', 'the client certificate cannot be read')

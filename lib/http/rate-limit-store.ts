@@ -1,5 +1,6 @@
 import { MemoryStore, type Options, type Store } from 'express-rate-limit'
 import { sha256 } from '../protocol/digest.ts'
+import { silence } from '../protocol/hooks.ts'
 import { type Clock, systemClock } from '../protocol/time.ts'
 import type { CounterStore } from '../stores/ports.ts'
 
@@ -25,7 +26,7 @@ export function withLocalFallback(name: string, store: Store): Store {
   const named = (key: string) => `${name} ${key}`
   return {
     init(options: Options) {
-      void store.init?.(options)
+      silence(store.init?.(options))
       local.init(options)
     },
     async increment(key) {

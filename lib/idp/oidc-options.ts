@@ -29,7 +29,7 @@ export interface OidcSignInOptions {
   /** The app's own id of the user (default: the `sub` claim). Whatever it throws is a fault of the app. */
   subject?: ((claims: IdTokenClaims) => string | Promise<string>) | undefined
   /** What the consent page calls the user. */
-  displayName?: ((claims: IdTokenClaims) => string | undefined) | undefined
+  displayName?: ((claims: IdTokenClaims) => string | undefined | Promise<string | undefined>) | undefined
   /**
    * When the session at the provider ends, in seconds since the epoch, where the ID token has no `session_expiry` claim:
    * `({ tokenResponse }) => Date.now() / 1000 + Number(tokenResponse.refresh_expires_in)`, say.
@@ -39,7 +39,7 @@ export interface OidcSignInOptions {
         readonly claims: IdTokenClaims
         /** What the provider's token endpoint answered (RFC 6749 §5.1). */
         readonly tokenResponse: Readonly<Record<string, unknown>>
-      }) => NumericDate | undefined)
+      }) => NumericDate | undefined | Promise<NumericDate | undefined>)
     | undefined
   /** A path of this site to go to after a sign-out (default `/`). */
   afterSignOut?: string | undefined

@@ -38,11 +38,11 @@ export async function signInOf(
   if (claims.sid !== undefined && !isIdpName(claims.sid))
     throw saysNonsense('the sid claim is not a text of 1 to 510 bytes')
   const authTime = authTimeOf(claims, pending, settings.clockTolerance, clock())
-  const expiresAt = sessionEndOf(claims, tokenResponse, settings, clock())
+  const expiresAt = await sessionEndOf(claims, tokenResponse, settings, clock())
   const subject = settings.subject === undefined ? sub : await settings.subject(claims)
   if (typeof subject !== 'string' || subject === '')
     throw new ConfigurationError('oidcSignIn', ['subject must return the id of the user, a string'])
-  const displayName = settings.displayName?.(claims)
+  const displayName = await settings.displayName?.(claims)
   // A provider that names no session ends them by user: a name of our own tells them apart.
   const idpSession = { issuer, sid: claims.sid ?? randomId(random), subject: sub }
   const now = clock()
@@ -91,14 +91,14 @@ function authTimeOf(
 }
 
 /** `session_expiry`, or what the app makes out; `undefined` where nobody knows. */
-function sessionEndOf(
+async function sessionEndOf(
   claims: IdTokenClaims,
   tokenResponse: Redeemed['tokenResponse'],
   { sessionEnd }: OidcSettings,
   now: NumericDate,
-): NumericDate | undefined {
+): Promise<NumericDate | undefined> {
   const isClaimed = claims.session_expiry !== undefined
-  const value = isClaimed ? claims.session_expiry : sessionEnd?.({ claims, tokenResponse })
+  const value = isClaimed ? claims.session_expiry : await sessionEnd?.({ claims, tokenResponse })
   if (value === undefined) return undefined
   const end = readEnd(value, now, Number.POSITIVE_INFINITY)
   if (typeof end === 'object') {

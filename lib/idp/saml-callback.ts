@@ -95,8 +95,8 @@ export function samlCallback(
   ): Promise<KeptSignIn['user']> {
     if (settings.subject === undefined && profile.nameIdFormat?.endsWith(':nameid-format:transient'))
       throw mistake('the NameID is transient, another one at each sign-in: give the option subject')
-    const displayName = settings.displayName?.(profile)
-    const expiresAt = sessionEnd ?? endByApp(settings.sessionEnd?.(profile), now)
+    const displayName = await settings.displayName?.(profile)
+    const expiresAt = sessionEnd ?? endByApp(await settings.sessionEnd?.(profile), now)
     const user = {
       subject: settings.subject === undefined ? profile.nameId : await settings.subject(profile),
       authTime,

@@ -56,12 +56,14 @@ export interface SamlSignInOptions {
   /** The `sub` of the user; default the NameID, which must not be transient then. */
   subject?: ((profile: SamlProfile) => string | Promise<string>) | undefined
   /** Shown on the consent page. */
-  displayName?: ((profile: SamlProfile) => string | undefined) | undefined
+  displayName?: ((profile: SamlProfile) => string | undefined | Promise<string | undefined>) | undefined
   /**
    * When the session at the provider ends, in seconds since the epoch; asked where the assertion has no SessionNotOnOrAfter.
    * `undefined`: nobody knows.
    */
-  sessionEnd?: ((profile: SamlProfile) => NumericDate | undefined) | undefined
+  sessionEnd?:
+    | ((profile: SamlProfile) => NumericDate | undefined | Promise<NumericDate | undefined>)
+    | undefined
   /** Seconds that the provider's clock may differ from ours (default 30; 0 to 300). */
   clockTolerance?: number | undefined
   /** A path of this site (default `/`). */

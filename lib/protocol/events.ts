@@ -1,4 +1,4 @@
-import { isThenable } from './encoding.ts'
+import { callListener } from './hooks.ts'
 import type { NumericDate } from './time.ts'
 
 /** What every event carries. */
@@ -125,12 +125,6 @@ export type AatListener<N extends AatEventName = AatEventName> = (event: AatEven
 /** Tells the listeners; false where there was none. */
 export type Emit = <N extends AatEventName>(name: N, detail: AatEvents[N]) => boolean
 
-function warnOfListener(name: string, error: unknown): void {
-  process.emitWarning(
-    `express-aat: a listener of ${name} threw ${error instanceof Error ? error.name : typeof error}`,
-  )
-}
-
 /** A hub of listeners; one that throws, or whose promise is rejected, disturbs neither the request nor the others. */
 export function createEventHub(clock: () => NumericDate) {
   const listeners = new Map<AatEventName | '*', Set<AatListener>>()
@@ -140,14 +134,7 @@ export function createEventHub(clock: () => NumericDate) {
     if (!own?.size && !all?.size) return false
     const audience = [...(own ?? []), ...(all ?? [])]
     const event = Object.freeze({ name, time: clock(), ...detail }) as unknown as AatEvent
-    for (const listener of audience) {
-      try {
-        const result: unknown = listener(event)
-        if (isThenable(result)) Promise.resolve(result).catch((error: unknown) => warnOfListener(name, error))
-      } catch (error) {
-        warnOfListener(name, error)
-      }
-    }
+    for (const listener of audience) callListener(`a listener of ${name}`, () => listener(event))
     return true
   }
 

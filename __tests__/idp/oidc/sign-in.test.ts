@@ -218,6 +218,23 @@ describe('when the session ends', () => {
     expect(site.faults().at(-1)?.error.message).toContain('milliseconds')
   })
 
+  test.each(['sessionEnd', 'displayName'])(
+    'a %s hook may be asynchronous; one that rejects is a fault of the app',
+    async (name) => {
+      let isAway = false
+      const hook = async () => {
+        if (isAway) throw new Error('the directory is away')
+        return name === 'displayName' ? 'Alice' : site.clock() + 100
+      }
+      const provider = await startAtStub({ signIn: { [name]: hook } })
+      const signIn = () => signInWith(site, provider, site.browser(), { session_expiry: undefined })
+      expect((await signIn()).status).toBe(303)
+      isAway = true
+      expect((await signIn()).status).toBe(500)
+      expect(site.faults().at(-1)?.error.message).toBe('the directory is away')
+    },
+  )
+
   test('signing in again prolongs the session for what was issued before', async () => {
     const provider = await startAtStub()
     const browser = site.browser()

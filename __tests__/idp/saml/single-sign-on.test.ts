@@ -259,6 +259,23 @@ describe('the answer', () => {
     expect((await world.call('/api/a', body.access_token)).body.subject).toBe('alice/Alice')
   })
 
+  test.each(['sessionEnd', 'displayName'])(
+    '%s may be asynchronous; where it rejects that is a fault of the app',
+    async (name) => {
+      let isAway = false
+      const hook = async () => {
+        if (isAway) throw new Error('the directory is away')
+        return name === 'displayName' ? 'Alice' : 1_800_000_600
+      }
+      const { signInAs, newBrowser, alter, world } = await start({ signIn: { [name]: hook } })
+      alter.message = (xml) => xml.replace(/ SessionNotOnOrAfter="[^"]+"/, '')
+      expect((await signInAs(newBrowser())).status).toBe(303)
+      isAway = true
+      expect((await signInAs(newBrowser())).status).toBe(500)
+      expect(world.eventsNamed('fault')).toMatchObject([{ error: { message: 'the directory is away' } }])
+    },
+  )
+
   test('a transient NameID is no subject, and the fault says what to do', async () => {
     const { signInAs, newBrowser, alter, world } = await start()
     alter.message = (xml) => xml.replace('nameid-format:persistent', 'nameid-format:transient')
