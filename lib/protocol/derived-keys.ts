@@ -1,11 +1,5 @@
-import {
-  createHmac,
-  createSecretKey,
-  type Hmac,
-  hkdfSync,
-  type KeyObject,
-  timingSafeEqual,
-} from 'node:crypto'
+import { createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { hmac, hmacText } from './hmac.ts'
 
 /**
  * What one configured secret becomes: a key for each purpose (HKDF-SHA256, RFC 5869). What one of them makes of several
@@ -49,18 +43,12 @@ export function deriveKeys(secret: string): DerivedKeys {
  * last part's length varies, so they need no separators.
  */
 export function mac(key: KeyObject, label: string, ...parts: (Uint8Array | string)[]): Buffer {
-  return hmacOf(key, label, parts).digest()
+  return hmac(key, [label, ...parts])
 }
 
 /** The same in base64url. */
 export function macText(key: KeyObject, label: string, ...parts: (Uint8Array | string)[]): string {
-  return hmacOf(key, label, parts).digest('base64url')
-}
-
-function hmacOf(key: KeyObject, label: string, parts: readonly (Uint8Array | string)[]): Hmac {
-  const hmac = createHmac('sha256', key).update(label)
-  for (const part of parts) hmac.update(part)
-  return hmac
+  return hmacText(key, [label, ...parts])
 }
 
 /** Constant-time comparison of a tag; a tag of another length is no tag. */
