@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 import type { NextFunction, Request, Response } from 'express'
 import type { Aat } from '../http/aat.ts'
 import { clientAddress } from '../http/client-address.ts'
@@ -108,10 +109,7 @@ export function requireAat<Claims = unknown>(
     }
   }
 
-  /**
-   * After something had to be waited for, or a signature checked: requests of one turn of the event loop go on together once all
-   * of them are checked, as their answers cost less one after another.
-   */
+  /** After something had to be waited for. */
   function answerLate(
     result: Auth<Claims> | Challenge,
     offer: Offer,
@@ -120,12 +118,27 @@ export function requireAat<Claims = unknown>(
     next: NextFunction,
   ): void {
     // Something before the guard gave up waiting (a time-out, say): there is nobody to answer.
-    if (res.headersSent) return
+    if (res.writableEnded || ('status' in result && res.headersSent)) return
     try {
       answer(result, offer, req, res, next)
     } catch (error) {
       next(error)
     }
+  }
+
+  /**
+   * After a signature was checked: requests of one turn of the event loop go on together once all of them are checked, as their
+   * answers cost less one after another. Meanwhile a token may have been revoked.
+   */
+  function answerTogether(
+    verified: Verified,
+    result: Auth<Claims> | Challenge,
+    offer: Offer,
+    req: object,
+    res: Response,
+    next: NextFunction,
+  ): void {
+    answerLate(verified.isRevoked() ? refusals.invalidToken : result, offer, req, res, next)
   }
 
   /** What `judge` does where something has to be waited for: a signature, a key, the revocation log, a proof. */
@@ -165,7 +178,7 @@ export function requireAat<Claims = unknown>(
 
     // Nothing on the way of a token that is known makes a promise.
     let result: Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge>
-    let isNew = false
+    let fresh: Verified | undefined
     try {
       const before = passed.get(req)
       const hasPassed = before?.source === source && before.verified.token === presented.token
@@ -175,7 +188,8 @@ export function requireAat<Claims = unknown>(
       if (found instanceof Promise || isDpop || !source.isFresh())
         result = judgeLater(found, source, isDpop, req, hasPassed)
       else {
-        isNew = found !== undefined && found.by === undefined
+        // No guard has made anything of it: it was verified just now.
+        if (found !== undefined && found.by === undefined) fresh = found
         const judged = judge(found, source, isDpop, req)
         result = hasPassed ? judged : count(found, judged, source, req)
       }
@@ -192,7 +206,7 @@ export function requireAat<Claims = unknown>(
           },
         )
         .catch(next)
-    else if (isNew) setImmediate(answerLate, result, offer, req, res, next)
-    else answer(result, offer, req, res, next)
+    else if (fresh === undefined) answer(result, offer, req, res, next)
+    else setImmediate(answerTogether, fresh, result, offer, req, res, next)
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 import type { Request, Response } from 'express'
 
 /** Answers that hold secrets or depend on the user are stored nowhere (RFC 6749 §5.1). */

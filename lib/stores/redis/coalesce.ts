@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 import type { RedisClient } from './connection.ts'
 
 interface Corkable {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 import type { Clock } from '../../protocol/time.ts'
 
 /** Calls back when so many milliseconds are over; returns a function that calls it off. */
