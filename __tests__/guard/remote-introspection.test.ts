@@ -7,6 +7,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import {
   type Fetch,
   getAat,
+  introspectionEndpoint,
   type RemoteIntrospectionOptions,
   type RemoteIssuerOptions,
   remoteIssuer,
@@ -30,6 +31,9 @@ afterEach(async () => {
 
 const asClient = basic(CONFIDENTIAL.id, CONFIDENTIAL.secret)
 const credentials = { clientId: RESOURCE_SERVER.id, clientSecret: RESOURCE_SERVER.secret }
+
+/** Looks like an opaque token. */
+const junk = () => `aat_at_${randomBytes(64).toString('base64url')}`
 
 /** The issuer, which counts who asks it, and can be made to answer otherwise. */
 async function startIssuer(format: 'jwt' | 'opaque' = 'opaque') {
@@ -178,7 +182,6 @@ describe('an opaque token at an API elsewhere', () => {
   test('INT-013: who comes with junk that looks like tokens is asked about ever less; others go on', async () => {
     const world = await startIssuer()
     const api = await startApi(world)
-    const junk = () => `aat_at_${randomBytes(64).toString('base64url')}`
     const answers = []
     for (let count = 0; count < 40; count++) answers.push(await api.call(junk(), '/a', '203.0.113.9'))
     const statuses = answers.map(({ status }) => status)
@@ -203,9 +206,8 @@ describe('an opaque token at an API elsewhere', () => {
     const world = await startIssuer()
     const api = await startApi(world)
     for (let host = 1; host <= 85; host++) {
-      const junk = () =>
-        api.call(`aat_at_${randomBytes(64).toString('base64url')}`, '/a', `203.0.113.${host}`)
-      const answers = await Promise.all(Array.from({ length: 8 }, junk))
+      const present = () => api.call(junk(), '/a', `203.0.113.${host}`)
+      const answers = await Promise.all(Array.from({ length: 8 }, present))
       expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 401))
     }
     expect(world.asked).toHaveLength(680)
@@ -216,7 +218,6 @@ describe('an opaque token at an API elsewhere', () => {
   test('INT-013: what was good once goes on from an address that sends junk, and is not held against any', async () => {
     const world = await startIssuer()
     const api = await startApi(world)
-    const junk = () => `aat_at_${randomBytes(64).toString('base64url')}`
     const [gateway, crowd] = ['198.51.100.1', '198.51.100.2']
     const { body } = await world.signInAndGetTokens()
     const tokens: string[] = []
@@ -233,6 +234,53 @@ describe('an opaque token at an API elsewhere', () => {
     for (const token of tokens) expect(await ask(token, gateway)).toBe(401)
     const { body: fresh } = await world.signInAndGetTokens()
     expect(await ask(fresh.access_token, gateway)).toBe(200)
+  })
+
+  test('INT-013: junk from very many addresses uses up nothing of what the issuer answers the API', async () => {
+    const world = await startWorld({
+      aat: (base) => ({
+        resources: {
+          [`${base}/api`]: { scopes: ['a', 'b', 'c'], accessTokenFormat: 'opaque' as const },
+          [`${base}/other`]: { scopes: ['a', 'x'] },
+        },
+      }),
+      after: (app, aat) => {
+        // A hundred times no to the API.
+        app.use('/few', introspectionEndpoint(aat, { rateLimit: { windowSeconds: 60, limit: 1 } }))
+      },
+    })
+    closers.push(world.close)
+    const api = await startApi(world, { endpoint: `${world.base}/few` })
+    for (let host = 1; host <= 20; host++)
+      for (let count = 0; count < 7; count++)
+        expect((await api.call(junk(), '/a', `203.0.113.${host}`)).status).toBe(401)
+    const { body } = await world.token({ grant_type: 'client_credentials', scope: 'a' })
+    expect([await api.status(body.access_token), api.faults]).toEqual([200, []])
+  })
+
+  test('INT-013: tokens that were good once are asked about once more when they are over, and are junk a minute later', async () => {
+    const world = await startIssuer()
+    const api = await startApi(world, { cache: 0 })
+    const thief = '203.0.113.9'
+    const tokens: string[] = []
+    for (let count = 0; count < 20; count++)
+      tokens.push((await world.signInAndGetTokens({}, {}, { as: 'bob' })).body.access_token)
+    const present = async () => {
+      const statuses = []
+      for (const token of tokens) statuses.push((await api.call(token, '/a', thief)).status)
+      return statuses
+    }
+    const all = (status: number) => tokens.map(() => status)
+    expect(await present()).toEqual(all(200))
+    await world.aat.revoke({ subject: 'bob' })
+    for (let round = 0; round < 5; round++) {
+      expect(await present()).toEqual(all(401))
+      expect(world.asked).toHaveLength(40)
+      world.clock.now += 14
+    }
+    // Asked about again, they are held against who presents them.
+    const statuses = await present()
+    expect(new Set(statuses.slice(9))).toEqual(new Set([503]))
   })
 
   test('a token whose uses are limited is asked about each time, and each is a use', async () => {
@@ -378,6 +426,20 @@ describe('an issuer in trouble', () => {
     expect(await lenient.status(body.access_token)).toBe(503)
   })
 
+  test('that asks to be left alone stops no token that may be believed for longer', async () => {
+    const world = await startIssuer()
+    const api = await startApi(world, { cache: 5, staleWhileError: 60 })
+    const { body } = await world.signInAndGetTokens()
+    const { body: other } = await world.signInAndGetTokens()
+    expect(await api.status(body.access_token)).toBe(200)
+    world.clock.now += 5
+    world.answerBy((_, res) => void res.status(429).set('Retry-After', '30').json({}))
+    expect(await api.status(other.access_token)).toBe(503)
+    world.clock.now += 29
+    expect([await api.status(body.access_token), await api.status(other.access_token)]).toEqual([200, 503])
+    expect(world.asked).toHaveLength(2)
+  })
+
   test('that comes back says no: staleness is over at once', async () => {
     const world = await startIssuer()
     const api = await startApi(world, { cache: 5, staleWhileError: 60 })
@@ -388,6 +450,8 @@ describe('an issuer in trouble', () => {
     expect(await api.status(body.access_token)).toBe(401)
     world.answerBy((_, res) => void res.status(503).end())
     world.clock.now += 5
+    expect(await api.status(body.access_token)).toBe(401)
+    world.clock.now += 55
     expect(await api.status(body.access_token)).toBe(503)
   })
 })

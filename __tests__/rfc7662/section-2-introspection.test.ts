@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { introspectionEndpoint } from '../../lib/index.ts'
 import { expectRefused, refreshTokens, startInstances, withWorld } from '../refresh-tokens/instances.ts'
@@ -323,14 +324,15 @@ describe('the caller', () => {
       {},
       async (narrow) => {
         const { body } = await narrow.token({ grant_type: 'client_credentials', scope: 'a' })
-        const callers: [Record<string, string>, number][] = [
-          [asClient, 3],
-          [asResourceServer, 300],
+        const { body: users } = await narrow.signInAndGetTokens({ scope: 'a' })
+        const callers: [Record<string, string>, number, string][] = [
+          [asClient, 3, 'x'],
+          [asResourceServer, 300, users.refresh_token],
         ]
-        for (const [headers, limit] of callers) {
+        for (const [headers, limit, bad] of callers) {
           const ask = (token: string) => narrow.post(`${narrow.base}/limited`, { token }, headers)
           for (let time = 0; time < 20; time++) expect((await ask(body.access_token)).body.active).toBe(true)
-          for (let time = 0; time < limit; time++) expect((await ask('x')).text).toBe(INACTIVE)
+          for (let time = 0; time < limit; time++) expect((await ask(bad)).text).toBe(INACTIVE)
           expect((await ask('x')).status).toBe(429)
           expect((await ask(body.access_token)).status).toBe(429)
         }
@@ -346,6 +348,45 @@ describe('the caller', () => {
       },
     )
   })
+})
+
+test('INT-013: junk that strangers present to the server of a resource takes nothing from it; real tokens that are over count', async () => {
+  let limited: ReturnType<typeof introspectionEndpoint> | undefined
+  await withWorld(
+    (base) => ({
+      resources: {
+        [`${base}/api`]: { scopes: ['a', 'b', 'c'], accessTokenFormat: 'opaque' },
+        [`${base}/other`]: { scopes: ['a', 'x'] },
+      },
+    }),
+    async (narrow) => {
+      const ask = (token: string) => narrow.post(`${narrow.base}/limited`, { token }, asResourceServer)
+      const issue = async (resource = narrow.resource) =>
+        (await narrow.token({ grant_type: 'client_credentials', scope: 'a', resource })).body.access_token
+      const [good, over, jwt] = [await issue(), await issue(), await issue(narrow.otherResource)]
+      for (const token of [over, jwt]) await narrow.post(narrow.endpoint('revoke'), { token }, asClient)
+      const junk = [
+        'x',
+        jwt,
+        `${jwt.slice(0, -8)}AAAAAAAA`,
+        `aat_at_${randomBytes(64).toString('base64url')}`,
+        `aat_rt_${randomBytes(96).toString('base64url')}`,
+      ]
+      for (let time = 0; time < 150; time++)
+        expect((await ask(junk[time % junk.length] ?? '')).text).toBe(INACTIVE)
+      for (let time = 0; time < 100; time++) expect((await ask(over)).text).toBe(INACTIVE)
+      expect((await ask(good)).status).toBe(429)
+    },
+    {
+      after: (app, aat) =>
+        app.use((req, res, next) => {
+          if (req.url !== '/limited') return next()
+          limited ??= introspectionEndpoint(aat, { rateLimit: { windowSeconds: 60, limit: 1 } })
+          req.url = '/'
+          limited(req, res, next)
+        }),
+    },
+  )
 })
 
 describe('the request and the answer', () => {

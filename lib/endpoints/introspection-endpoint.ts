@@ -16,12 +16,15 @@ import { readOwnAccessToken } from './read-token.ts'
 export interface IntrospectionEndpointOptions {
   /**
    * Inactive answers to one caller, and failed authentications from one address (default 600 in 60 seconds). A caller with
-   * `introspects` is told no a hundred times as often: what it asks about is what strangers present to it.
+   * `introspects` is told no a hundred times as often, and of what was never a token, or is a bad JWT, any number of times: what
+   * it asks about is what strangers present to it.
    */
   rateLimit?: RateLimitOptions | false
 }
 
 const inactive = { active: false }
+/** The same bytes, of what is found to be no good token of ours without the store: not by its tag, or as a JWT. */
+const noToken = { active: false }
 
 /** Inactive answers to the server of a resource, for one to another client. */
 const TO_SERVERS = 100
@@ -79,7 +82,7 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
     }
     // Of those that it was shown: an address tells nothing of who presented them there.
     const claims = await readOwnAccessToken(token, parts, `client:${caller.id}`)
-    if (claims === undefined) return inactive
+    if (claims === undefined) return parts.verifier.opaque.read(token) === undefined ? noToken : inactive
     const isItsServer = audiencesOf(caller).has(claims.aud)
     if (claims.client_id !== caller.id && !isItsServer) return inactive
     // Guards allow for clocks that differ; whoever issued the token knows when it is over (RFC 7662 section 4).
@@ -122,7 +125,8 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
       attempt.forgive()
       throw error
     })
-    if (answer === inactive) await attempt.fail()
+    // A guess costs an HMAC and teaches nothing; counted, strangers' junk would stop what the server asks about good tokens.
+    if (answer === inactive || (answer === noToken && !isServer)) await attempt.fail()
     else attempt.forgive()
     if (req.accepts('application/json', INTROSPECTION_JWT) !== INTROSPECTION_JWT) return answer
     const jwt = await signIntrospection(

@@ -11,7 +11,10 @@ export interface RemoteIntrospectionOptions {
   clientAssertion?: (() => string | Promise<string>) | undefined
   /** `all` (default): JWTs are verified here and then asked about, so that revocations are known; `opaque`: only opaque tokens. */
   tokens?: 'all' | 'opaque' | undefined
-  /** Seconds that an answer is believed (default 5, 0 to 3,600): as long a revoked token may still be accepted. */
+  /**
+   * Seconds that an answer is believed (default 5, 0 to 3,600): as long a revoked token may still be accepted. That a token of the issuer's
+   * is over is believed for 60 at least.
+   */
   cache?: number | undefined
   /** Seconds that a good answer is believed for longer while the issuer cannot be asked (default 0, to 3,600). */
   staleWhileError?: number | undefined

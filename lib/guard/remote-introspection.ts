@@ -41,8 +41,10 @@ const WAITING = 224
 const SUSPECTS_TURN = 1
 /** Tokens that are remembered as not active: in a memory of their own, so that they drive out no good one. */
 const RECENT = 8192
-/** Tokens that are remembered as once good, beyond what is believed of them. */
+/** Tokens that were good once of which is remembered what the issuer said last, beyond what is believed of them. */
 const ONCE_GOOD = 16_384
+/** Seconds for which no is believed at least of a token that the issuer did issue: it hardly ever comes back. */
+const OVER_FOR = 60
 
 /**
  * Asks an issuer elsewhere about tokens (RFC 7662), once for each token and `cache` seconds, however many requests wait for the
@@ -54,8 +56,8 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   const answers = createTokenCache<Answered>(limits)
   /** Until when they are believed to be not active. */
   const inactive = createRecent<TokenKey, NumericDate>(RECENT)
-  /** Were good once: no junk, whatever became of them. */
-  const onceGood = createRecent<TokenKey, true>(ONCE_GOOD)
+  /** Of those that were good once, what the issuer said last. */
+  const onceGood = createRecent<TokenKey, boolean>(ONCE_GOOD)
   const suspects = createSuspects()
   let suspectsTurnAt = Number.NEGATIVE_INFINITY
   let rush: Rush | undefined
@@ -109,13 +111,13 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     const signed = isOpaque ? undefined : await verifyJwt(token, from)
     if (signed === undefined && !isOpaque) return { verified: undefined, isForAll: true }
     const address = isOpaque ? from() : ''
-    const wasGood = onceGood.get(id) === true
+    const before = onceGood.get(id)
     const askedAt = clock()
     let answer: IntrospectionAnswer
     try {
       answer = await inTurn(() => {
         // Once it is his turn: what came of those who came with him counts.
-        if (isOpaque && !wasGood) takeTurn(address)
+        if (isOpaque && before !== true) takeTurn(address)
         return ask(token)
       })
       // Of another token: what lies between mixed the answers up.
@@ -126,13 +128,15 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
         return { verified: known.verified, isForAll: true }
       throw error
     }
-    if (isOpaque && (answer.active || !wasGood)) suspects.judge(address, answer.active)
-    if (isOpaque && answer.active) onceGood.set(id, true)
+    // That a good one is over by now is held against nobody; who goes on with it afterwards comes with junk.
+    if (isOpaque && (answer.active || before !== true)) suspects.judge(address, answer.active)
+    if (isOpaque && (answer.active || before !== undefined)) onceGood.set(id, answer.active)
     const isLimited = answer.uses_limited === true
     const verified = answer.active ? (signed ?? believe(token, answer)) : undefined
     if (verified === undefined) {
       answers.drop(id)
-      inactive.set(id, askedAt + cache)
+      const isOver = !answer.active && (signed !== undefined || before !== undefined)
+      inactive.set(id, askedAt + (isOver ? Math.max(cache, OVER_FOR) : cache))
     } else if (!isLimited) remember(id, verified, askedAt)
     return { verified, isForAll: verified === undefined || !isLimited }
   }
