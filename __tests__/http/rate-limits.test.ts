@@ -115,6 +115,21 @@ describe('429', () => {
   })
 })
 
+test('HTP-016: a rate-limit store that cannot be started does not end the process, and is not without limits', async () => {
+  const rejections: unknown[] = []
+  const note = (error: unknown) => void rejections.push(error)
+  process.on('unhandledRejection', note)
+  cleanups.push(async () => void process.off('unhandledRejection', note))
+  const fail = async () => Promise.reject(new Error('redis://the-password@host'))
+  const app = await start(undefined, () => ({ init: fail, increment: fail, decrement: fail, resetKey: fail }))
+  for (const [send, good] of [
+    [() => app.register(), 201],
+    [() => app.form('/oauth/token'), 401],
+  ] as const)
+    expect([(await send()).status, (await send()).status, (await send()).status]).toEqual([good, good, 429])
+  expect(rejections).toEqual([])
+})
+
 test('a store of the app is one for several limits, each of which counts for itself', async () => {
   const counts = new Map<string, number>()
   const add = (key: string, by: number) => {

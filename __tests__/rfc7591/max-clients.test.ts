@@ -3,6 +3,7 @@ import type { RegistrationPolicyOptions } from '../../lib/index.ts'
 import { StoreUnavailable } from '../../lib/protocol/oauth-error.ts'
 import type { Stores } from '../../lib/stores/ports.ts'
 import { makeStores } from '../support/stores.ts'
+import { until } from '../support/until.ts'
 import { basic, manualClock, startWorld, type World, type WorldOptions } from '../support/world.ts'
 
 const uri = 'https://app.example/cb'
@@ -17,7 +18,10 @@ async function withWorld(
   const world = await startWorld({
     ...shared,
     dcr,
-    aat: { registration: { quotas: false, policies: { default: policy, other: {} } } },
+    aat: {
+      registration: { quotas: false, policies: { default: policy, other: {} } },
+      ...(shared.clock && { monotonic: shared.clock }),
+    },
   })
   try {
     await run(world)
@@ -202,6 +206,76 @@ test('a client that is there is not refused where its place could not be held fo
       expect((await registerWith(world, token)).status).toBe(503)
     },
     { allow: 'initial-access-token' },
+    shared,
+  )
+})
+
+/** Stores of which a test says what happens in the middle of a change: before it takes its place, or once it is written. */
+async function startInterrupted() {
+  const clock = manualClock()
+  const stores = await makeStores(clock)
+  const { clients, places } = stores
+  type Moment = 'take' | 'renewed'
+  const state: { next: { at: Moment; run: () => Promise<unknown> } | undefined } = { next: undefined }
+  async function happensNow(at: Moment): Promise<void> {
+    const { next } = state
+    if (next?.at !== at) return
+    state.next = undefined
+    await next.run()
+  }
+  const interrupted: Stores = {
+    ...stores,
+    clients: {
+      ...clients,
+      async renew(...parameters) {
+        const outcome = await clients.renew(...parameters)
+        await happensNow('renewed')
+        return outcome
+      },
+    },
+    places: {
+      ...places,
+      async take(...parameters) {
+        await happensNow('take')
+        return places.take(...parameters)
+      },
+    },
+  }
+  return { shared: { stores: interrupted, clock }, clock, state }
+}
+
+test.each([
+  ['its record is about to be prolonged', 'take', 'renew'],
+  ['its record has just been prolonged', 'renewed', 'renew'],
+  ['it is about to be changed', 'take', 'replace'],
+] as const)('a client that is deleted while %s leaves no place behind', async (_name, at, verb) => {
+  const { shared, clock, state } = await startInterrupted()
+  await withWorld(
+    { maxClients: 1, grantTypes: ['client_credentials'] },
+    async (world) => {
+      const machine = { grant_types: ['client_credentials'] }
+      const { body } = await world.register(machine)
+      const use = async () => {
+        const form = { grant_type: 'client_credentials', scope: 'a' }
+        expect((await world.token(form, basic(body.client_id, body.client_secret))).status).toBe(200)
+      }
+      await use()
+      const isUsed = async () => (await world.aat.clients.get(body.client_id))?.firstUsedAt !== undefined
+      await until('the first use', isUsed)
+      // More than half of the time for which it is kept.
+      clock.advance(200 * 86_400)
+      let outcome: string | undefined
+      const run = async () => {
+        outcome = await world.aat.clients.delete(body.client_id)
+      }
+      state.next = { at, run }
+      if (verb === 'renew') await use()
+      else expect(await world.aat.clients.disable(body.client_id)).toBe('unknown')
+      expect(await until('the deletion', () => outcome)).toBe('deleted')
+      await until('room for another', async () => (await world.register(machine)).status === 201)
+      expect((await world.register(machine)).status).toBe(503)
+    },
+    {},
     shared,
   )
 })

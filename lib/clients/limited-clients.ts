@@ -71,6 +71,12 @@ export function limitClients(
     await places.take(of, holder, expiresAt, 0).catch(() => undefined)
   }
 
+  /** Where that cannot be found out, it is taken to be. */
+  async function isThere(id: string): Promise<boolean> {
+    const record = await store.read(id).catch(() => 'unknown')
+    return record !== undefined && record !== 'gone'
+  }
+
   /** Where it fails the place ends soon. */
   const leave = async ({ of, holder }: Place) => places.leave(of, holder).catch(() => undefined)
 
@@ -97,14 +103,18 @@ export function limitClients(
       const outcome = await store.replace(client, known, expiresAt, markedUntil)
       // Only if it is still held: somebody may have deleted the client since.
       if (place !== undefined && outcome === 'replaced') await hold(place, expiresAt)
+      // Who deleted it before left a place that was not taken yet.
+      else if (place !== undefined && !(await isThere(client.id))) await leave(place)
       return outcome
     },
 
     async renew(id, expiresAt) {
-      const outcome = await store.renew(id, expiresAt)
-      const place = outcome === 'renewed' ? await placeOfStored(id) : undefined
+      const place = await placeOfStored(id)
       // Where others took all places since a limit was lowered, the client stays.
-      if (place !== undefined) await places.take(place.of, place.holder, expiresAt, place.limit)
+      if (place !== undefined)
+        await places.take(place.of, place.holder, Math.min(soon(), expiresAt), place.limit)
+      const outcome = await store.renew(id, expiresAt)
+      if (place !== undefined) await (outcome === 'renewed' ? hold(place, expiresAt) : leave(place))
       return outcome
     },
 

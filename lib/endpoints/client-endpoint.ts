@@ -2,8 +2,9 @@ import type { Request, RequestHandler, Response } from 'express'
 import type { AatParts, EndpointName } from '../http/aat.ts'
 import { readFormBody } from '../http/body.ts'
 import { clientAddress } from '../http/client-address.ts'
+import { limitFailures } from '../http/failure-limit.ts'
 import { countHeader, sendJson, setNoStore } from '../http/headers.ts'
-import { limitFailures, rateLimitOption } from '../http/rate-limit.ts'
+import { rateLimitOption } from '../http/rate-limit.ts'
 import { type Form, readForm } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readOptions } from '../protocol/options.ts'
@@ -22,7 +23,7 @@ export interface AnswerContext {
 
 /**
  * Authenticates the client of a request, with failures counted by where they come from.
- * @returns `undefined` where there were too many and the request is answered
+ * @returns `undefined` where there were too many and the request is answered, or nobody is there to be answered
  */
 export function createReception(parts: AatParts, failures: ReturnType<typeof limitFailures>) {
   async function authenticate(req: Request, form: Form, source: string): Promise<Client> {

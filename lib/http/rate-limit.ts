@@ -1,11 +1,10 @@
 import type { Request, RequestHandler, Response } from 'express'
-import { MemoryStore, type Options, rateLimit, type Store } from 'express-rate-limit'
+import { rateLimit, type Store } from 'express-rate-limit'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { type Check, either, object, oneOf, optional, verified, whole } from '../protocol/options.ts'
-import { systemClock } from '../protocol/time.ts'
 import type { AatParts } from './aat.ts'
 import { clientAddress, trustsEverybody } from './client-address.ts'
-import { askStore, sharedStore, withLocalFallback } from './rate-limit-store.ts'
+import { sharedStore, withLocalFallback } from './rate-limit-store.ts'
 import { sendError } from './responder.ts'
 
 /** How often one source may do a thing. */
@@ -21,9 +20,6 @@ export interface RateLimitOptions {
    */
   store?: Store | undefined
 }
-
-/** The most sources that are remembered as refused; over that they are found out anew. */
-const MAX_REFUSED = 10_000
 
 export interface Settings {
   readonly windowSeconds: number
@@ -49,10 +45,10 @@ export function rateLimitOption(windowSeconds: number, limit: number): Check<fal
     either((given) => given === false, oneOf(false), numbers)(value === undefined ? {} : value, path, report)
 }
 
-type Parts = Pick<AatParts, 'emit' | 'stores' | 'clock'>
+export type LimitParts = Pick<AatParts, 'emit' | 'stores' | 'clock'>
 
 /** Refuses a source's requests over the limit with 429 and `Retry-After` (RFC 6585 §4). @param name of the limit */
-export function limitRequests(name: string, settings: false | Settings, parts: Parts): RequestHandler {
+export function limitRequests(name: string, settings: false | Settings, parts: LimitParts): RequestHandler {
   if (settings === false) return (_req, _res, next) => next()
   const warn = warnOnce(parts)
   const shared = settings.store ?? sharedStore(parts.stores.counters, settings.windowSeconds, parts.clock)
@@ -72,115 +68,8 @@ export function limitRequests(name: string, settings: false | Settings, parts: P
   })
 }
 
-/** An attempt that is under way, until it is told how it ended. */
-export interface Attempt {
-  forgive(): void
-  /** Counts it, here and for all instances. */
-  fail(): Promise<void>
-}
-
-interface Source {
-  underWay: number
-  /** Each is called once another attempt is over. */
-  readonly waiting: (() => void)[]
-}
-
-/**
- * Counts failures only: no number of good requests uses up anything, and none of them asks the store. No more attempts are
- * under way at once than may still fail; those over that wait until they are over, so that any number at once is bounded.
- */
-export function limitFailures(name: string, settings: false | Settings, parts: Parts) {
-  if (settings === false) {
-    const nothing = { forgive: () => undefined, fail: async () => undefined }
-    return { attempt: (): Attempt | Promise<Attempt | undefined> => nothing }
-  }
-  const { windowSeconds, limit } = settings
-  const window = { windowMs: windowSeconds * 1000 } as Options
-  const failures = new MemoryStore()
-  failures.init(window)
-  const shared = settings.store ?? sharedStore(parts.stores.counters, windowSeconds, parts.clock)
-  void shared.init?.(window)
-  const sources = new Map<string, Source>()
-  /** Sources that failed too often at all instances together, until when (ms). */
-  const refusedUntil = new Map<string, number>()
-  const warn = warnOnce(parts)
-  // The machine's time, in which the limiter's stores tell theirs; never an injected one.
-  const now = () => systemClock() * 1000
-
-  /** When the source may come again, where it failed too often at all instances together. */
-  function endOfRefusal(key: string): number | undefined {
-    const until = refusedUntil.get(key)
-    if (until === undefined || now() < until) return until
-    refusedUntil.delete(key)
-    return undefined
-  }
-
-  async function countForAll(key: string): Promise<void> {
-    // The count here stands, whatever the store says.
-    const answer = await askStore(() => shared.increment(`${name} ${key}`))
-    if (answer?.resetTime === undefined || answer.totalHits < limit) return
-    if (refusedUntil.size >= MAX_REFUSED) refusedUntil.clear()
-    refusedUntil.set(key, answer.resetTime.getTime())
-  }
-
-  /** Somebody is done: the next one has a try. */
-  function wakeNext(key: string): void {
-    const source = sources.get(key)
-    const next = source?.waiting.shift()
-    if (next !== undefined) next()
-    else if (source?.underWay === 0) sources.delete(key)
-  }
-
-  function begin(key: string, source: Source): Attempt {
-    sources.set(key, source)
-    source.underWay++
-    const end = () => {
-      source.underWay--
-      wakeNext(key)
-    }
-    return {
-      forgive: end,
-      async fail() {
-        // First, so that it is never in neither of the two.
-        await failures.increment(key)
-        end()
-        await countForAll(key)
-      },
-    }
-  }
-
-  async function attemptInTurn(req: Request, res: Response, key: string): Promise<Attempt | undefined> {
-    for (;;) {
-      const failed = await failures.get(key)
-      const isOver = failed !== undefined && failed.totalHits >= limit
-      const until = endOfRefusal(key) ?? (isOver ? Number(failed.resetTime) : undefined)
-      if (until !== undefined) {
-        wakeNext(key)
-        refuse(req, res, (until - now()) / 1000)
-        return undefined
-      }
-      const source = sources.get(key) ?? { underWay: 0, waiting: [] }
-      if ((failed?.totalHits ?? 0) + source.underWay < limit) return begin(key, source)
-      await new Promise<void>((resolve) => source.waiting.push(resolve))
-    }
-  }
-
-  return {
-    /** @returns `undefined` where the source failed too often and the request is answered with 429; at once where it never failed */
-    attempt(
-      req: Request,
-      res: Response,
-      key: string = clientAddress(req),
-    ): Attempt | Promise<Attempt | undefined> {
-      warn(req)
-      const source = sources.get(key) ?? { underWay: 0, waiting: [] }
-      const mayHaveFailed = failures.current.has(key) || failures.previous.has(key) || refusedUntil.has(key)
-      return mayHaveFailed || source.underWay >= limit ? attemptInTurn(req, res, key) : begin(key, source)
-    },
-  }
-}
-
-function refuse(req: Request, res: Response, seconds: number): void {
+/** 429 (RFC 6585 section 4). @param seconds after which the source may come again */
+export function refuse(req: Request, res: Response, seconds: number): void {
   sendError(
     req,
     res,
@@ -191,7 +80,8 @@ function refuse(req: Request, res: Response, seconds: number): void {
   )
 }
 
-function warnOnce({ emit }: Pick<AatParts, 'emit'>): (req: Request) => void {
+/** Warns of an app that trusts every proxy. */
+export function warnOnce({ emit }: Pick<AatParts, 'emit'>): (req: Request) => void {
   let warned = false
   return (req) => {
     if (warned || !trustsEverybody(req)) return
