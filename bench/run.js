@@ -1,7 +1,7 @@
 /**
  * All measurements, side by side in one run: `npm run bench`, or some of them: `npm run bench -- --only guard,token --quick`.
  *
- * Servers run on one CPU, the load (and Redis) on another. Each part starts its servers several times, warms them up and lets
+ * Servers run on one CPU, the load (and Redis) on another. Most parts start their servers several times, warm them up and let
  * them take turns; medians are told. Read the ratios and CPU a request first: they hold across machines, requests a second do
  * not. The tables also go to bench/results.md and, of a whole run, the picture to bench/results.svg.
  */

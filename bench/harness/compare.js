@@ -21,11 +21,14 @@ import { start } from './processes.js'
 
 /** Answers after which the compiler has done its work; by time alone, slow servers would be measured half compiled. */
 const WARM = 24_000
+/** Seconds under load before each turn: while the others had theirs, the server lost its place in the CPU's caches. */
+export const RUN_IN = 0.4
 /**
- * Seconds under load before each turn: while the others had theirs, the server lost its place in the CPU's caches, and a stock
- * one may have lost compiled code that stood on hidden classes which nothing held any more.
+ * For all alike: between its turns a server is idle, as none is under steady load, and then V8 would collect garbage to save memory,
+ * and throw away compiled code and what it has learnt. Who idled longest, which is the first to be warmed up, took up to a third
+ * more CPU from then on, most on stock servers.
  */
-const RUN_IN = 0.4
+const STEADY = ['--no-memory-reducer']
 
 /** Measurements of each start, by contestant and case. */
 export class Measurements {
@@ -78,7 +81,7 @@ export async function compare(contestants, { starts, rounds, seconds, warmUp }) 
     const turns = []
     const servers = []
     for (const { name: contestant, target, cases } of contestants) {
-      const server = await start(target)
+      const server = await start({ ...target, flags: STEADY })
       servers.push(server)
       for (const { name, prepare } of cases) {
         const load = await prepare(server)
