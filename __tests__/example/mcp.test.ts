@@ -68,6 +68,16 @@ test('place_order without orders:write: 403 that names all that the call needs',
     expect(challenge).toContain('scope="orders:read orders:write"')
     expect(challenge).toContain(`resource_metadata="${shop.base}/.well-known/oauth-protected-resource/mcp"`)
   }
+  const disguised = await fetch(`${shop.base}/mcp`, {
+    method: 'POST',
+    headers: {
+      Authorization: `Bearer ${token}`,
+      'Content-Type': 'text/plain; of=application/json',
+      Accept: 'application/json, text/event-stream',
+    },
+    body: JSON.stringify(order),
+  })
+  expect(disguised.status).toBe(403)
   expect(await shop.orders.all()).toHaveLength(before)
 })
 
