@@ -48,7 +48,10 @@ export interface ClientOptions {
   redirectUris?: string[] | undefined
   /** `native` may have redirect URIs on the user's own machine and of private-use schemes; default by its redirect URIs. */
   applicationType?: 'web' | 'native' | undefined
-  /** Default `authorization_code` and `refresh_token` with redirect URIs, else `client_credentials`. */
+  /**
+   * Default `authorization_code` and `refresh_token` with redirect URIs, else `client_credentials`. None, `[]`, for a client with
+   * `introspects` or `mayDeny` that is to get no tokens.
+   */
   grantTypes?: ('authorization_code' | 'refresh_token' | 'client_credentials')[] | undefined
   /** The most that it may ever get (default every scope). */
   scopes?: string[] | undefined
@@ -92,9 +95,7 @@ export const clientOption = object({
   name: optional(text({ max: 200 })),
   redirectUris: optional(listOf(text(), { max: 50 }), []),
   applicationType: optional(oneOf('web', 'native')),
-  grantTypes: optional(
-    listOf(oneOf('authorization_code', 'refresh_token', 'client_credentials'), { min: 1 }),
-  ),
+  grantTypes: optional(listOf(oneOf('authorization_code', 'refresh_token', 'client_credentials'))),
   scopes: optional(listOf(text({ max: 128 }))),
   defaultScopes: optional(listOf(text({ max: 128 }))),
   accessTokenLifetime: optional(whole('seconds', 1, 86_400)),
@@ -165,6 +166,11 @@ export function clientOf(
   for (const scope of [...(given.scopes ?? []), ...(given.defaultScopes ?? [])])
     if (!knownScopes.has(scope))
       report(`${where} names the scope ${JSON.stringify(scope)}, which no resource has`)
+  const isServer = given.introspects !== undefined && given.introspects.length > 0
+  if (grantTypes.length === 0 && !isServer && !given.mayDeny)
+    report(`${where}.grantTypes must not be empty, but for a client with introspects or mayDeny`)
+  if (isServer && method === 'none')
+    report(`${where}.introspects needs a client that authenticates: add clientSecret or jwks`)
   if (given.mayDeny && method === 'none')
     report(`${where}.mayDeny needs a client that authenticates: add clientSecret or jwks`)
   for (const resource of given.introspects ?? [])

@@ -25,6 +25,14 @@ test('a guard for a scope that its resource does not have is refused, with the n
   expect(() => requireAat(remote, { scope: ['orders:read', 'write'] })).toThrow(/scope "write" is none of/)
 })
 
+test('a guard that could be for several resources says which it may name, and where a default is set', () => {
+  const several = { [`${issuer}/api`]: { scopes: ['a'] }, [`${issuer}/admin`]: { scopes: ['a'] } }
+  for (const source of [anAat({ resources: several }), remoteIssuer(issuer, { resources: several })])
+    expect(() => requireAat(source, { scope: 'a' })).toThrow(
+      `name one here, or set defaultResource where the resources are configured: ${issuer}/api, ${issuer}/admin`,
+    )
+})
+
 test('the spelling that is advised for an issuer is accepted', () => {
   expect(() => anAat({ issuer: 'https://SHOP.example.com' })).toThrow(
     /issuer must be in its canonical spelling, "https:\/\/shop\.example\.com"/,

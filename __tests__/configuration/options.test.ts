@@ -360,10 +360,15 @@ describe('numbers, lists and hooks', () => {
       { redirectUris: ['http://127.0.0.1/cb'], applicationType: 'web' },
       { scopes: ['nope'] },
       { introspects: ['https://nope.example'] },
+      { introspects: [api], clientSecret: undefined, redirectUris: ['https://a.example/cb'] },
+      { grantTypes: [] },
+      { grantTypes: [], introspects: [] },
       { jwks: { keys: [] } },
       { firstParty: 'yes' },
     ])
       expect([client, withClient(client).length > 0]).toEqual([client, true])
+    for (const server of [{ introspects: [api] }, { mayDeny: true }])
+      expect(withClient({ grantTypes: [], ...server })).toEqual([])
     const publicKeep = (options: Options) =>
       problems({ clients: [{ clientId: 'p', redirectUris: ['https://a.example/cb'] }], ...options })
     expect(publicKeep({ refreshTokens: { issuance: 'keep' } })).toEqual([

@@ -642,6 +642,26 @@ describe('how the API says who it is', () => {
     expect(urls).toEqual(['GET /.well-known/oauth-authorization-server', 'POST /oauth/introspect'])
   })
 
+  test('an issuer that publishes no introspection endpoint: what to do about it', async () => {
+    const world = await startIssuer()
+    const unmounted: Fetch = async (url, init) => {
+      const { introspection_endpoint: _, ...rest } = (await (await fetch(url, init)).json()) as Record<
+        string,
+        unknown
+      >
+      return Response.json(rest)
+    }
+    const api = await startApi(world, {}, { fetch: unmounted })
+    const { body } = await world.signInAndGetTokens()
+    expect(await api.status(body.access_token)).toBe(503)
+    const told: string[] = []
+    for (let error = api.faults[0] as Error | undefined; error; error = error.cause as Error | undefined)
+      told.push(error.message)
+    expect(told.join(': ')).toContain(
+      `the issuer publishes no introspection_endpoint in ${world.base}/.well-known/oauth-authorization-server: mount introspectionEndpoint(aat) there, or set introspection.endpoint`,
+    )
+  })
+
   test('an endpoint of the configuration is asked without metadata', async () => {
     const world = await startIssuer()
     const urls: string[] = []

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import type { Response } from 'express'
 import { introspectionEndpoint } from '../../lib/index.ts'
 import { expectRefused, refreshTokens, startInstances, withWorld } from '../refresh-tokens/instances.ts'
 import {
@@ -219,6 +220,47 @@ describe('anything else', () => {
         await expectInactive(others.body.access_token, asResourceServer, crossed)
       },
     ))
+
+  test('INT-005: the app is told, once and after the answer, that introspects of a configured client lacks the resource', async () => {
+    const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const answers: Response[] = []
+    const asked = await startWorld({
+      before: (app) =>
+        app.use('/oauth/introspect', (_req, res, next) => {
+          answers.push(res)
+          next()
+        }),
+    })
+    try {
+      const isOut: boolean[] = []
+      asked.aat.on('configuration.warning', () => isOut.push(answers.at(-1)?.writableFinished === true))
+      const { body } = await asked.signInAndGetTokens({ scope: 'a', resource: asked.otherResource })
+      const { body: stranger } = await asked.register({ redirect_uris: [REDIRECT_URI] })
+      await expectInactive(body.access_token, basic(stranger.client_id, stranger.client_secret), asked)
+      await expectInactive('aat_at_junk', asResourceServer, asked)
+      await expectInactive(body.refresh_token, asResourceServer, asked)
+      asked.clock.advance(300)
+      await expectInactive(body.access_token, asResourceServer, asked)
+      expect(asked.eventsNamed('configuration.warning')).toEqual([])
+
+      const { body: live } = await asked.refresh(body.refresh_token)
+      const told = shapeOf(await introspect(live.access_token, asResourceServer, {}, asked))
+      for (let count = 0; count < 3; count++) await expectInactive(live.access_token, asResourceServer, asked)
+      expect(asked.eventsNamed('configuration.warning')).toMatchObject([
+        { message: expect.stringContaining(`add "${asked.otherResource}" to the client's introspects`) },
+      ])
+      expect(isOut).toEqual([true])
+      expect(warn.mock.calls.filter(([text]) => String(text).includes(RESOURCE_SERVER.id))).toHaveLength(1)
+      const of = ({ headers, ...rest }: typeof told) => ({
+        ...rest,
+        headers: headers.filter(([name]) => !name.startsWith('ratelimit')),
+      })
+      expect(of(told)).toEqual(of(shapeOf(await introspect('aat_at_junk', asResourceServer, {}, asked))))
+    } finally {
+      warn.mockRestore()
+      await asked.close()
+    }
+  })
 
   test('INT-008: a spent refresh token is inactive, within its grace window too, and asking is no reuse', async () => {
     const { body: first } = await world.signInAndGetTokens({ scope: 'a' })

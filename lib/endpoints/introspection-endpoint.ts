@@ -1,10 +1,11 @@
-import type { RequestHandler } from 'express'
+import type { RequestHandler, Response } from 'express'
 import { tokenTypeOf } from '../grants/grant-type.ts'
-import { type Aat, partsOf } from '../http/aat.ts'
+import { type Aat, type AatParts, partsOf } from '../http/aat.ts'
 import { limitFailures } from '../http/failure-limit.ts'
 import { sendText, setNoStore } from '../http/headers.ts'
 import type { RateLimitOptions } from '../http/rate-limit.ts'
 import { tokenHash } from '../protocol/digest.ts'
+import { warnOfConfiguration } from '../protocol/events.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { isOver, limitsOf } from '../stores/family-limits.ts'
 import type { Client, RevocationEntry } from '../stores/ports.ts'
@@ -36,6 +37,29 @@ function whatClientsKnow({ iss, aud, client_id, iat, exp, jti, scope, cnf }: Rea
 }
 
 /**
+ * Tells the app, not the caller, why a good token reads as inactive: once for each configured client and resource. Whoever
+ * registered cannot have `introspects`, and must not be able to fill logs.
+ */
+function warnOfMissingIntrospects({ resources, emit }: AatParts) {
+  const warned = new Set<string>()
+  return (caller: Client, audience: string, res: Response) => {
+    if (caller.origin !== 'configuration') return
+    const resource = [...resources.all.values()].find((one) => one.audience === audience)?.identifier
+    const key = JSON.stringify([caller.id, resource])
+    if (resource === undefined || warned.has(key)) return
+    // Once the answer is out: what listeners take must not tell the caller that the token is a good one.
+    res.once('close', () => {
+      if (warned.has(key)) return
+      warned.add(key)
+      warnOfConfiguration(
+        emit,
+        `client ${JSON.stringify(caller.id)} asked about a token for ${resource} and was told that it is inactive: if it serves that resource, add ${JSON.stringify(resource)} to the client's introspects`,
+      )
+    })
+  }
+}
+
+/**
  * The introspection endpoint (RFC 7662), for confidential clients. A caller learns of a token that is for a resource it
  * serves (`introspects` in its configuration) or that was issued to itself; of anything else just `{"active":false}`, byte
  * for byte the same whatever the reason. Introspecting changes nothing, but for a token whose uses
@@ -48,11 +72,13 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
   const ofServers = rateLimit && { ...rateLimit, limit: rateLimit.limit * TO_SERVERS }
   const failuresOfServers = limitFailures('introspection by servers', ofServers, parts)
 
+  const warn = warnOfMissingIntrospects(parts)
+
   function audiencesOf(client: Client): Set<string | undefined> {
     return new Set(client.introspects?.map((identifier) => parts.resources.all.get(identifier)?.audience))
   }
 
-  async function introspect(token: string, caller: Client): Promise<Record<string, unknown>> {
+  async function introspect(token: string, caller: Client, res: Response): Promise<Record<string, unknown>> {
     const refreshToken = parts.refreshTokens.read(token)
     if (refreshToken !== undefined) {
       await parts.revocations.fresh()
@@ -84,10 +110,13 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
     // Of those that it was shown: an address tells nothing of who presented them there.
     const claims = await readOwnAccessToken(token, parts, `client:${caller.id}`)
     if (claims === undefined) return parts.verifier.opaque.read(token) === undefined ? noToken : inactive
-    const isItsServer = audiencesOf(caller).has(claims.aud)
-    if (claims.client_id !== caller.id && !isItsServer) return inactive
     // Guards allow for clocks that differ; whoever issued the token knows when it is over (RFC 7662 section 4).
     if (parts.clock() >= claims.exp) return inactive
+    const isItsServer = audiencesOf(caller).has(claims.aud)
+    if (claims.client_id !== caller.id && !isItsServer) {
+      warn(caller, claims.aud, res)
+      return inactive
+    }
     const isSecret = isOpaqueForm(token) && !isItsServer
     const answer = {
       ...(isSecret ? whatClientsKnow(claims) : claims),
@@ -122,7 +151,7 @@ export function introspectionEndpoint(aat: Aat, options: IntrospectionEndpointOp
     const isServer = (caller.introspects ?? []).length > 0
     const attempt = await (isServer ? failuresOfServers : failures).attempt(req, res, `client:${caller.id}`)
     if (attempt === undefined) return undefined
-    const answer = await introspect(token, caller).catch(async (error: unknown) => {
+    const answer = await introspect(token, caller, res).catch(async (error: unknown) => {
       attempt.forgive()
       throw error
     })

@@ -3,6 +3,7 @@ import type { AatParts, EndpointName } from '../http/aat.ts'
 import { handleCors } from '../http/headers.ts'
 import { shareShape } from '../http/message-shape.ts'
 import { dropAfterLast, jsonErrors, sendMethodNotAllowed, sendNotFound } from '../http/responder.ts'
+import { warnOfConfiguration } from '../protocol/events.ts'
 
 interface JsonEndpoint {
   readonly name: EndpointName
@@ -61,10 +62,10 @@ export function warnOfOtherMount(parts: AatParts, name: EndpointName): (req: Req
     checked = true
     // A proxy may strip the issuer's path; no other part of the way.
     const here = req.baseUrl.toLowerCase()
-    if (here !== '' && ![expected, expected.slice(prefix.length)].includes(here)) {
-      const message = `the ${name} endpoint is mounted at ${req.baseUrl}, but metadata publishes ${parts.endpoints[name]}; mount it there, or set endpoints.${name}`
-      parts.emit('configuration.warning', { message })
-      process.emitWarning(`express-aat: ${message}`)
-    }
+    if (here !== '' && ![expected, expected.slice(prefix.length)].includes(here))
+      warnOfConfiguration(
+        parts.emit,
+        `the ${name} endpoint is mounted at ${req.baseUrl}, but metadata publishes ${parts.endpoints[name]}; mount it there, or set endpoints.${name}`,
+      )
   }
 }

@@ -105,7 +105,9 @@ export function readGuardOptions<Claims>(
       const identifier =
         read.resource === undefined ? sources[0]?.defaultResource : canonicalResource(read.resource)
       if (identifier === undefined)
-        report('resource is missing: there are several resources and no default one')
+        report(
+          `resource is missing: name one here, or set defaultResource where the resources are configured: ${sources[0]?.resources.join(', ')}`,
+        )
       else {
         for (const source of sources) {
           const known = source.scopesOf(identifier)

@@ -6,6 +6,12 @@ export type Fetch = typeof globalThis.fetch
 
 const MAX_BYTES = 64 * 1024
 
+/** For what the metadata does not tell. */
+const remedies = {
+  jwks_uri: 'set jwksUri',
+  introspection_endpoint: 'mount introspectionEndpoint(aat) there, or set introspection.endpoint',
+}
+
 interface IssuerDocument {
   readonly body: Record<string, unknown>
   /** Seconds that are left of the `max-age` of `Cache-Control` (RFC 9111 §4.2); 0 where it says that nothing may be kept. */
@@ -35,12 +41,14 @@ export function issuerDocuments(issuer: string, fetch: Fetch, timeout: number) {
     fetchJson,
 
     /** A URL that the issuer's metadata (RFC 8414) tells. @throws Error where it tells none that may be asked */
-    async published(name: 'jwks_uri' | 'introspection_endpoint'): Promise<string> {
+    async published(name: keyof typeof remedies): Promise<string> {
       // RFC 8414 §3.1: without the slash that some issuers end with.
       const url = wellKnownUrl(issuer.replace(/\/$/, ''), 'oauth-authorization-server')
       const { body } = await fetchJson(url)
       // RFC 8414 §3.3: the document must be about the issuer that was asked for.
       if (body.issuer !== issuer) throw new Error(`${url} is about another issuer`)
+      if (body[name] === undefined)
+        throw new Error(`the issuer publishes no ${name} in ${url}: ${remedies[name]}`)
       const problem = problemOfPublishedUrl(body[name])
       if (problem !== undefined) throw new Error(`${name} of ${url} ${problem}`)
       return body[name] as string

@@ -20,6 +20,7 @@ function makeSource(aat: Aat): TokenSource {
     issuer: parts.issuer,
     clockTolerance: parts.clockTolerance,
     clock: parts.clock,
+    resources: [...resources.all.keys()],
     defaultResource: resources.fallback?.identifier,
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),

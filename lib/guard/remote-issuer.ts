@@ -172,6 +172,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     issuer,
     clockTolerance,
     clock,
+    resources: [...resources.all.keys()],
     defaultResource: resources.fallback?.identifier,
     audienceOf: (resource) => resources.all.get(resource)?.audience,
     scopesOf: (resource) => scopesOf(resources, resource),

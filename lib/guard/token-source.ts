@@ -10,6 +10,8 @@ export interface TokenSource {
   /** Seconds. */
   readonly clockTolerance: number
   readonly clock: () => number
+  /** The identifiers of all of them. */
+  readonly resources: readonly string[]
   /** The resource that a guard protects where it names none. */
   readonly defaultResource: string | undefined
   /** The expected `aud` of a resource, or `undefined` where it is not known. */

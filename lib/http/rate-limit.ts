@@ -1,5 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express'
 import { rateLimit, type Store } from 'express-rate-limit'
+import { warnOfConfiguration } from '../protocol/events.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { type Check, either, object, oneOf, optional, verified, whole } from '../protocol/options.ts'
 import type { AatParts } from './aat.ts'
@@ -86,9 +87,9 @@ export function warnOnce({ emit }: Pick<AatParts, 'emit'>): (req: Request) => vo
   return (req) => {
     if (warned || !trustsEverybody(req)) return
     warned = true
-    const message =
-      'Express\'s "trust proxy" is true, so anybody can claim any address; rate limits count by connection instead. Set the number of proxies, or their addresses.'
-    emit('configuration.warning', { message })
-    process.emitWarning(`express-aat: ${message}`)
+    warnOfConfiguration(
+      emit,
+      'Express\'s "trust proxy" is true, so anybody can claim any address; rate limits count by connection instead. Set the number of proxies, or their addresses.',
+    )
   }
 }

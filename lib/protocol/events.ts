@@ -125,6 +125,12 @@ export type AatListener<N extends AatEventName = AatEventName> = (event: AatEven
 /** Tells the listeners; false where there was none. */
 export type Emit = <N extends AatEventName>(name: N, detail: AatEvents[N]) => boolean
 
+/** Something in the app around us deserves a look: told as an event and, where nobody listens, all the same. */
+export function warnOfConfiguration(emit: Emit, message: string): void {
+  emit('configuration.warning', { message })
+  process.emitWarning(`express-aat: ${message}`)
+}
+
 /** A hub of listeners; one that throws, or whose promise is rejected, disturbs neither the request nor the others. */
 export function createEventHub(clock: () => NumericDate) {
   const listeners = new Map<AatEventName | '*', Set<AatListener>>()
