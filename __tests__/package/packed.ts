@@ -44,10 +44,10 @@ export async function reportOf(project: string, file: string): Promise<unknown> 
   return JSON.parse(stdout)
 }
 
-/** What the compiler has against a project. */
-export async function typeErrorsOf(project: string): Promise<string> {
-  const tsc = join(modules, 'typescript', 'bin', 'tsc')
-  return run(process.execPath, [tsc, '-p', project, '--pretty', 'false'], { cwd: project }).then(
+/** What the compiler has against a project, or against files of it. @param at where the compiler is */
+export async function typeErrorsOf(project: string, args = ['-p', project], at = modules): Promise<string> {
+  const tsc = join(at, 'typescript', 'bin', 'tsc')
+  return run(process.execPath, [tsc, ...args, '--pretty', 'false'], { cwd: project }).then(
     () => '',
     (error: { stdout: string; stderr: string }) => `${error.stdout}${error.stderr}`,
   )

@@ -237,3 +237,23 @@ describe('installed beside ioredis', () => {
     expect(await typeErrorsOf(project)).toBe('')
   })
 })
+
+/** The last one that looks for types without `exports`, as it does where it emits CommonJS. */
+const TYPESCRIPT = '5.9.3'
+
+describe('installed beside TypeScript 5', () => {
+  let project: string
+  const sources = { 'app.ts': TYPES, 'redis.ts': REDIS_TYPES, 'idp.ts': IDP_TYPES, 'server.ts': SERVER_TYPES }
+
+  beforeAll(async () => {
+    const names = ['express', '@types/express', '@types/node', 'ioredis']
+    const packages = await Promise.all(names.map(async (name) => `${name}@${await versionOf(name)}`))
+    project = await install('typescript5', [...packages, `typescript@${TYPESCRIPT}`], sources)
+  })
+
+  test.each(['commonjs', 'nodenext', 'node20'])('type-checks where module is %s', async (module) => {
+    const options = ['--strict', '--noEmit', '--esModuleInterop', '--target', 'es2022', '--lib', 'es2023']
+    const args = [...options, '--module', module, ...Object.keys(sources)]
+    expect(await typeErrorsOf(project, args, join(project, 'node_modules'))).toBe('')
+  })
+})
