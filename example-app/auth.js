@@ -26,7 +26,7 @@ export function addAuth(app, { issuer, secret, backendSecret, redis, idp }) {
 
   const aat = createAat({
     issuer,
-    secrets: [secret],
+    secrets: secret === undefined ? [] : [secret], // none: made up at each start, which production refuses
     stores: redis && redisStores(redis), // without: in memory, for one process
     resources: {
       [`${issuer}/api`]: { name: 'Teapot & Co.', scopes, defaultScopes },

@@ -42,7 +42,10 @@ export type ProductionDanger = 'memory-stores' | 'generated-secret' | 'http-issu
 export interface AatOptions {
   /** The issuer identifier: an https URL without query and fragment (http on loopback). Never taken from a request. */
   issuer: string
-  /** Secrets of at least 32 characters, newest first; default one that is made up at start. `undefined` entries are left out. */
+  /**
+   * Secrets of at least 32 characters, newest first; default one that is made up at start. `undefined` entries are left out; where there is
+   * nothing else, that is a `configuration.warning`.
+   */
   secrets?: (string | undefined)[]
   /** Default in memory. */
   stores?: Stores | undefined

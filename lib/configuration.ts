@@ -63,6 +63,8 @@ export interface Configuration {
   readonly longestRefresh: number
   /** Seconds. */
   readonly revocationStaleAfter: number
+  /** What deserves a look and is no error. */
+  readonly warnings: readonly string[]
   /** A hash of what instances on the same stores have to agree on. */
   readonly fingerprint: Sha256
 }
@@ -134,6 +136,7 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
   )
 
   const secrets = options.secrets.filter((secret) => secret !== undefined)
+  const isUnset = options.secrets.length > 0 && secrets.length === 0
   const [newest = randomId(random, 32), ...older] = secrets
   const derived: Configuration['secrets'] = [deriveKeys(newest), ...older.map(deriveKeys)]
   const stores = options.stores ?? memoryStores({ clock })
@@ -176,6 +179,12 @@ function assemble(options: CheckedOptions, report: (problem: string) => void): C
       ...[...registration.policies.values()].map((policy) => policy.longestRefreshToken),
     ),
     revocationStaleAfter: options.revocationStaleAfter,
+    warnings:
+      isUnset && !options.allowInProduction.includes('generated-secret')
+        ? [
+            'secrets holds only undefined (an environment variable that is not set?), so a secret was made up: with the next start refresh tokens and keys are lost, and other instances cannot read them. Set a random secret of at least 32 characters, or leave secrets out',
+          ]
+        : [],
     fingerprint: fingerprintOf(options),
   }
 }

@@ -14,7 +14,7 @@ import { type Aat, attachParts } from './http/aat.ts'
 import { createKeyRing } from './keys/key-ring.ts'
 import { createOperations } from './operations.ts'
 import { createOwnVerifier } from './own-verifier.ts'
-import { createEventHub } from './protocol/events.ts'
+import { createEventHub, warnOfConfiguration } from './protocol/events.ts'
 import { randomId } from './protocol/random.ts'
 import { matchesRedirectUri } from './protocol/redirect-uri.ts'
 import { createEndGrant } from './revocation/end-grant.ts'
@@ -35,6 +35,10 @@ export function createAat(options: AatOptions): Aat {
   const { issuer, stores, secrets, clock, monotonic, random, resources, ringTimes } = configuration
   const hub = createEventHub(clock)
   const emit = warnOfUnheardFaults(hub, clock)
+  // Once the app had its turn to listen.
+  queueMicrotask(() => {
+    for (const message of configuration.warnings) warnOfConfiguration(emit, message)
+  })
   const longestAccessToken = ringTimes.longestToken
 
   const keyRing = createKeyRing({

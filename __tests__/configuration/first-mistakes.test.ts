@@ -33,6 +33,36 @@ test('a guard that could be for several resources says which it may name, and wh
     )
 })
 
+test('secrets of an environment variable that is not set: a warning, which the app can listen to', async () => {
+  const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+  const warningsOf = async (options: object) => {
+    const warnings: string[] = []
+    const written = warn.mock.calls.length
+    anAat(options).on('configuration.warning', ({ message }) => warnings.push(message))
+    await Promise.resolve()
+    const lines = warn.mock.calls.slice(written).map(([line]) => line)
+    expect(lines).toEqual(warnings.map((message) => `express-aat: ${message}`))
+    return warnings
+  }
+  try {
+    for (const secrets of [[undefined], [undefined, undefined]])
+      expect(await warningsOf({ secrets })).toEqual([
+        expect.stringMatching(
+          /^secrets holds only undefined .* Set a random secret of at least 32 characters/,
+        ),
+      ])
+    for (const options of [
+      {},
+      { secrets: [] },
+      { secrets: [undefined, 's'.repeat(40)] },
+      { secrets: [undefined], allowInProduction: ['generated-secret'] },
+    ])
+      expect(await warningsOf(options)).toEqual([])
+  } finally {
+    warn.mockRestore()
+  }
+})
+
 test('the spelling that is advised for an issuer is accepted', () => {
   expect(() => anAat({ issuer: 'https://SHOP.example.com' })).toThrow(
     /issuer must be in its canonical spelling, "https:\/\/shop\.example\.com"/,
