@@ -1,9 +1,9 @@
 import type { Response } from 'express'
-import { sendJson, setNoStore } from '../http/headers.ts'
+import { sendJson, sendText, setNoStore } from '../http/headers.ts'
 import { proofAlgorithms } from '../tokens/proof-key.ts'
 
 /** What a challenge says (RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3, RFC 9728 §5.1). */
-export interface Challenge {
+export interface ChallengeTerms {
   readonly status: 400 | 401 | 403
   /** Absent where the request had no credentials (RFC 6750 §3.1). */
   readonly error?:
@@ -25,16 +25,19 @@ export type Offer = 'DPoP' | 'Bearer, DPoP'
 
 const algs = `algs="${proofAlgorithms.join(' ')}"`
 
-/**
- * Refuses with a challenge. Its values come from the configuration and from here, never from the request. Some clients read the
- * first scheme only.
- */
-export function sendChallenge(
-  res: Response,
-  { status, error, description, scope, acrValues, maxAge }: Challenge,
+/** A challenge as it is sent: made once, since a flood of bad tokens gets many of them. */
+export interface Challenge {
+  readonly status: ChallengeTerms['status']
+  /** `WWW-Authenticate`. */
+  readonly headers: Readonly<Record<Offer, string>>
+  readonly body: string
+}
+
+/** Its values come from the configuration and from here, never from a request. Some clients read the first scheme only. */
+export function challengeOf(
+  { status, error, description, scope, acrValues, maxAge }: ChallengeTerms,
   resourceMetadata: string,
-  offer: Offer,
-): void {
+): Challenge {
   const parameters: [string, string | number | undefined][] = [
     ['error', error],
     ['error_description', description],
@@ -46,16 +49,24 @@ export function sendChallenge(
   const challenge = parameters
     .flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name}="${value}"`]))
     .join(', ')
-  setNoStore(res)
-  if (offer === 'DPoP') res.setHeader('WWW-Authenticate', `DPoP ${challenge}, ${algs}`)
-  else res.setHeader('WWW-Authenticate', `Bearer ${challenge}${status === 401 ? `, DPoP ${algs}` : ''}`)
-  sendJson(
-    res,
-    status,
+  const body =
     error === undefined
       ? { error: 'unauthorized', error_description: 'an access token is required' }
-      : { error, ...(description !== undefined && { error_description: description }) },
-  )
+      : { error, ...(description !== undefined && { error_description: description }) }
+  return {
+    status,
+    headers: {
+      DPoP: `DPoP ${challenge}, ${algs}`,
+      'Bearer, DPoP': `Bearer ${challenge}${status === 401 ? `, DPoP ${algs}` : ''}`,
+    },
+    body: JSON.stringify(body),
+  }
+}
+
+export function sendChallenge(res: Response, { status, headers, body }: Challenge, offer: Offer): void {
+  setNoStore(res)
+  res.setHeader('WWW-Authenticate', headers[offer])
+  sendText(res, status, body, 'application/json')
 }
 
 /** Keys cannot be had at the moment: our fault, and 401 would make clients throw good tokens away. */

@@ -1,34 +1,37 @@
 import type { AatClaims } from '../tokens/access-token.ts'
 import { CLIENT_SUBJECT_PREFIX } from '../tokens/access-token.ts'
 import type { Verified } from '../tokens/verified.ts'
-import type { Challenge } from './challenge.ts'
+import { type Challenge, type ChallengeTerms, challengeOf } from './challenge.ts'
 import type { GuardSettings } from './guard-options.ts'
 import type { TokenSource } from './token-source.ts'
 
 /** Everything that a guard may answer on its route instead of the app. */
-export function refusalsOf({ scopes, principal, acrs, maxAge }: GuardSettings<unknown>) {
+export function refusalsOf(
+  { scopes, principal, acrs, maxAge }: GuardSettings<unknown>,
+  resourceMetadata: string,
+) {
   const scope = scopes.join(' ')
-  const absent: Challenge = { status: 401, scope }
-  const invalidToken: Challenge = {
+  const absent: ChallengeTerms = { status: 401, scope }
+  const invalidToken: ChallengeTerms = {
     status: 401,
     error: 'invalid_token',
     description:
       'the access token is malformed, expired, revoked, not for this resource, or its binding to a key does not fit',
     scope,
   }
-  const insufficientScope: Challenge = {
+  const insufficientScope: ChallengeTerms = {
     status: 403,
     error: 'insufficient_scope',
     description: 'the access token does not have the scope that this needs',
     scope,
   }
-  const wrongPrincipal: Challenge = {
+  const wrongPrincipal: ChallengeTerms = {
     status: 403,
     error: 'insufficient_scope',
     description: `this needs an access token of a ${principal}`,
     scope,
   }
-  const stepUp: Challenge = {
+  const stepUp: ChallengeTerms = {
     status: 401,
     error: 'insufficient_user_authentication',
     description: 'this needs another or a more recent sign-in',
@@ -36,38 +39,39 @@ export function refusalsOf({ scopes, principal, acrs, maxAge }: GuardSettings<un
     acrValues: acrs.join(' '),
     maxAge,
   }
-  const otherKey: Challenge = {
+  const otherKey: ChallengeTerms = {
     ...invalidToken,
     description: 'the access token is bound to another key than that of the DPoP proof',
   }
-  const badProof: Challenge = {
+  const badProof: ChallengeTerms = {
     status: 401,
     error: 'invalid_dpop_proof',
     description: 'the DPoP proof is missing, not good, or was used before (RFC 9449 section 4.3)',
     scope,
   }
-  const noNonce: Challenge = {
+  const noNonce: ChallengeTerms = {
     status: 401,
     error: 'use_dpop_nonce',
     description: 'the DPoP proof needs the nonce of DPoP-Nonce',
     scope,
   }
-  const ambiguous: Challenge = {
+  const ambiguous: ChallengeTerms = {
     status: 400,
     error: 'invalid_request',
     description: 'there is more than one Authorization header',
   }
+  const made = (terms: ChallengeTerms) => challengeOf(terms, resourceMetadata)
   return {
-    absent,
-    malformed: invalidToken,
-    ambiguous,
-    invalidToken,
-    insufficientScope,
-    wrongPrincipal,
-    stepUp,
-    otherKey,
-    badProof,
-    noNonce,
+    absent: made(absent),
+    malformed: made(invalidToken),
+    ambiguous: made(ambiguous),
+    invalidToken: made(invalidToken),
+    insufficientScope: made(insufficientScope),
+    wrongPrincipal: made(wrongPrincipal),
+    stepUp: made(stepUp),
+    otherKey: made(otherKey),
+    badProof: made(badProof),
+    noNonce: made(noNonce),
   }
 }
 

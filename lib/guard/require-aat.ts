@@ -51,9 +51,8 @@ export function requireAat<Claims = unknown>(
   const { resource, readClaims, whenRevocationStale, needsProof } = settings
   const isDpopAlone = sources.every(needsProof)
   const pick = pickSource(sources)
-  const refusals = refusalsOf(settings)
+  const refusals = refusalsOf(settings, wellKnownUrl(resource, 'oauth-protected-resource'))
   const shortcomingOf = judgeOf(settings, refusals)
-  const metadataUrl = wellKnownUrl(resource, 'oauth-protected-resource')
   const addressesOf = addressesUnder(resource)
   /** Guards of one resource share what they make of a token; what an app's `readClaims` makes is this guard's own. */
   const by = readClaims === undefined ? resource : {}
@@ -102,7 +101,7 @@ export function requireAat<Claims = unknown>(
     res: Response,
     next: NextFunction,
   ): void {
-    if ('status' in result) sendChallenge(res, result, metadataUrl, offer)
+    if ('status' in result) sendChallenge(res, result, offer)
     else {
       ;(req as { auth?: unknown }).auth = result
       next()
