@@ -125,21 +125,6 @@ export function requireAat<Claims = unknown>(
     }
   }
 
-  /**
-   * After a signature was checked: requests of one turn of the event loop go on together once all of them are checked, as their
-   * answers cost less one after another. Meanwhile a token may have been revoked.
-   */
-  function answerTogether(
-    verified: Verified,
-    result: Auth<Claims> | Challenge,
-    offer: Offer,
-    req: object,
-    res: Response,
-    next: NextFunction,
-  ): void {
-    answerLate(verified.isRevoked() ? refusals.invalidToken : result, offer, req, res, next)
-  }
-
   /** What `judge` does where something has to be waited for: a signature, a key, the revocation log, a proof. */
   async function judgeLater(
     found: Verified | undefined | Promise<Verified | undefined>,
@@ -206,6 +191,13 @@ export function requireAat<Claims = unknown>(
         )
         .catch(next)
     else if (fresh === undefined) answer(result, offer, req, res, next)
-    else setImmediate(answerTogether, fresh, result, offer, req, res, next)
+    else {
+      // Requests of one turn of the event loop go on together once all of their signatures are checked, as their answers cost less one
+      // after another. Meanwhile a token may have been revoked.
+      const [verified, judged] = [fresh, result]
+      setImmediate(() =>
+        answerLate(verified.isRevoked() ? refusals.invalidToken : judged, offer, req, res, next),
+      )
+    }
   }
 }

@@ -22,6 +22,7 @@ function putBack(message: object, name: 'next' | 'locals'): void {
   const own = Object.getOwnPropertyDescriptor(message, name)
   // Not where the app has made it something of its own.
   if (own?.writable !== true || !own.enumerable || !own.configurable) return
-  delete (message as { next?: unknown; locals?: unknown })[name]
-  ;(message as Record<string, unknown>)[name] = own.value
+  const holder = message as Record<string, unknown>
+  delete holder[name]
+  holder[name] = own.value
 }
