@@ -7,13 +7,13 @@ export interface RemoteIntrospectionOptions {
   clientId: string
   /** For `client_secret_basic`. */
   clientSecret?: string | undefined
-  /** For `private_key_jwt`: makes an assertion (RFC 7523) for each question. */
+  /** For `private_key_jwt`: makes an assertion (RFC 7523) for each question, within `timeout` seconds. */
   clientAssertion?: (() => string | Promise<string>) | undefined
   /** `all` (default): JWTs are verified here and then asked about, so that revocations are known; `opaque`: only opaque tokens. */
   tokens?: 'all' | 'opaque' | undefined
   /**
-   * Seconds that an answer is believed (default 5, 0 to 3,600): as long a revoked token may still be accepted. That a token of the issuer's
-   * is over is believed for 60 at least.
+   * Seconds that an answer is believed (default 5, 0 to 3,600): as long a revoked token may still be accepted. No is believed for
+   * 5 at least, and for 60 where the token was the issuer's.
    */
   cache?: number | undefined
   /** Seconds that a good answer is believed for longer while the issuer cannot be asked (default 0, to 3,600). */

@@ -14,7 +14,7 @@ export interface QuestionParts {
   /** A key of the issuer's, for signed answers. */
   readonly keyFor: (kid: string) => Promise<VerificationKey | undefined>
   readonly clock: Clock
-  /** Seconds that a question may take. */
+  /** Seconds that a question may take, and before it the app's hook for its assertion. */
   readonly timeout: number
 }
 
@@ -53,8 +53,27 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
     }
     form.set('client_id', clientId)
     form.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
-    form.set('client_assertion', (await clientAssertion?.()) ?? '')
+    form.set('client_assertion', await assertion())
     return {}
+  }
+
+  /** Of the app's hook, whose promise may never be settled, and which may throw what is not for logs. */
+  async function assertion(): Promise<string> {
+    const made = async () => (await clientAssertion?.()) ?? ''
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      const error = new Error(`clientAssertion took more than ${timeout} s`)
+      timer = setTimeout(() => reject(error), timeout * 1000)
+    })
+    const failed = (error: unknown) => {
+      const name = error instanceof Error ? error.name : typeof error
+      throw new AggregateError([error], `clientAssertion threw ${name}`)
+    }
+    try {
+      return await Promise.race([made().catch(failed), late])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   async function send(token: string): Promise<IntrospectionAnswer> {

@@ -43,8 +43,9 @@ const SUSPECTS_TURN = 1
 const RECENT = 8192
 /** Tokens that were good once of which is remembered what the issuer said last, beyond what is believed of them. */
 const ONCE_GOOD = 16_384
-/** Seconds for which no is believed at least of a token that the issuer did issue: it hardly ever comes back. */
+/** Seconds for which no is believed at least: of a token that the issuer did issue, which hardly ever comes back, and of others. */
 const OVER_FOR = 60
+const NO_FOR = 5
 
 /**
  * Asks an issuer elsewhere about tokens (RFC 7662), once for each token and `cache` seconds, however many requests wait for the
@@ -136,7 +137,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     if (verified === undefined) {
       answers.drop(id)
       const isOver = !answer.active && (signed !== undefined || before !== undefined)
-      inactive.set(id, askedAt + (isOver ? Math.max(cache, OVER_FOR) : cache))
+      inactive.set(id, askedAt + Math.max(cache, isOver ? OVER_FOR : NO_FOR))
     } else if (!isLimited) remember(id, verified, askedAt)
     return { verified, isForAll: verified === undefined || !isLimited }
   }
