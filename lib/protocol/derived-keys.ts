@@ -24,8 +24,10 @@ export interface DerivedKeys {
 }
 
 export function deriveKeys(secret: string): DerivedKeys {
+  // Not as a small Buffer: the memory of those is shared with the app's.
+  const bytes = new TextEncoder().encode(secret)
   const derive = (purpose: string, size = 32) =>
-    Buffer.from(hkdfSync('sha256', Buffer.from(secret), '', `express-aat/1/${purpose}`, size))
+    Buffer.from(hkdfSync('sha256', bytes, '', `express-aat/1/${purpose}`, size))
   return {
     id: derive('id', 6).toString('base64url'),
     tag: createSecretKey(derive('tag')),

@@ -48,6 +48,9 @@ function outerOf(key: KeyObject, parts: readonly (Uint8Array | string)[]): Buffe
   const { inner, outer } = blocksOf(key)
   const pieces: Uint8Array[] = [inner]
   for (const part of parts) pieces.push(typeof part === 'string' ? Buffer.from(part) : part)
-  outer.write(hash('sha256', Buffer.concat(pieces), 'binary'), BLOCK, 'latin1')
+  const message = Buffer.concat(pieces)
+  outer.write(hash('sha256', message, 'binary'), BLOCK, 'latin1')
+  // It lies in the memory that all small buffers share: an app that takes their `buffer` for their bytes sends all of it.
+  message.fill(0, 0, BLOCK)
   return outer
 }
