@@ -128,3 +128,14 @@ test('what a hook throws is told to onFault, never to the log', async () => {
   expect(String(warnings)).not.toContain('hvs.')
   expect(faults.map(({ cause }) => (cause as AggregateError).errors)).toEqual([[thrown]])
 })
+
+test('EXP-020: a clock that jumps back does not prolong how long an answer is believed', async () => {
+  const world = await startIssuer()
+  const call = await startApi(world, { cache: 5, staleWhileError: 60 })
+  const [over, good] = [await world.newToken(), await world.newToken()]
+  world.clock.now += 200
+  expect([await call(over), await call(good)]).toEqual([200, 200])
+  await world.post(world.endpoint('revoke'), { token: over }, basic(CONFIDENTIAL.id, CONFIDENTIAL.secret))
+  world.clock.now -= 150
+  expect([await call(over), await call(good)]).toEqual([401, 200])
+})

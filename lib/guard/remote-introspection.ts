@@ -30,9 +30,13 @@ interface Found {
 
 interface Answered extends Remembered {
   readonly verified: Verified
+  readonly askedAt: NumericDate
   /** The answer is believed until then without asking again. */
   readonly believedUntil: NumericDate
 }
+
+/** A clock that jumped back prolongs nothing. */
+const isWithin = (now: NumericDate, from: NumericDate, until: NumericDate) => from <= now && now < until
 
 /** Questions on their way at once, and how many more may wait for that; over that, 503. */
 const AT_ONCE = 32
@@ -97,7 +101,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     const goodUntil = Math.min(believedUntil + staleWhileError, verified.goodUntil)
     answers.add(
       id,
-      { verified, believedUntil, goodUntil, holder: verified.holder, bytes: verified.bytes },
+      { verified, askedAt, believedUntil, goodUntil, holder: verified.holder, bytes: verified.bytes },
       askedAt,
     )
   }
@@ -125,7 +129,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
       if (signed !== undefined && answer.jti !== undefined && answer.jti !== signed.claims.jti)
         throw new Error('the issuer answered about another token')
     } catch (error) {
-      if (known !== undefined && clock() < known.goodUntil)
+      if (known !== undefined && isWithin(clock(), known.askedAt, known.goodUntil))
         return { verified: known.verified, isForAll: true }
       throw error
     }
@@ -159,7 +163,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
       const id = tokenKey(token)
       const now = clock()
       const known = answers.find(id, now)
-      if (known !== undefined && now < known.believedUntil) return known.verified
+      if (known !== undefined && isWithin(now, known.askedAt, known.believedUntil)) return known.verified
       if (isInactive(id)) return undefined
       const flight = underWay.get(id)
       if (flight !== undefined) return share(flight, id, token, from)
