@@ -303,6 +303,24 @@ describe('an API whose issuer is elsewhere', () => {
     expect(api.faults).toEqual([])
   })
 
+  test('EXP-020: a clock that jumps back prolongs no key: the set is fetched again, and once more where that fails', async () => {
+    const { api, fake, clock } = await startFake()
+    expect((await api.call(await fake.sign('k1'))).status).toBe(200)
+    const other = await fake.newKey('k2')
+    const good = fake.json({ keys: [other] })
+    const fetches = () => fake.seen.filter((url) => url === '/keys').length
+    fake.routes['/keys'] = (_req, res) => res.writeHead(500).end()
+    clock.now -= 400
+    const old = await fake.sign('k1')
+    expect((await api.call(old)).status).toBe(200)
+    await until('the attempt', () => fetches() === 2)
+    fake.routes['/keys'] = good
+    clock.advance(5)
+    expect((await api.call(old)).status).toBe(200)
+    await until('the new set', async () => (await api.call(old)).status === 401)
+    expect([(await api.call(await fake.sign('k2'))).status, fetches()]).toEqual([200, 3])
+  })
+
   test('without any keys it is 503 with Retry-After, never 401, and it recovers by itself', async () => {
     const { api, fake, clock } = await startFake()
     const keys = fake.routes['/keys'] as Handler

@@ -84,7 +84,8 @@ export function createRemoteKeys({
      * longer where it cannot be. It is fetched ahead of that, so that nobody waits.
      */
     keyNow(kid: string, now = clock()): VerificationKey | undefined {
-      const isDue = now >= refreshAt && (failure === undefined || mayRetry(now))
+      // A clock that jumped back prolongs nothing.
+      const isDue = failure === undefined ? now >= refreshAt || now < triedAt : mayRetry(now)
       if (isDue && fetching === undefined) void refreshOnce()
       return isUsable(now) ? keys.get(kid) : undefined
     },
