@@ -115,6 +115,18 @@ describe('429', () => {
   })
 })
 
+test('HTP-016: a rate-limit store that never answers holds up nobody, and is not without limits', async () => {
+  const hang = () => new Promise<never>(() => undefined)
+  const app = await start(undefined, () => ({ increment: hang, decrement: hang, resetKey: hang }))
+  const three = (send: () => ReturnType<typeof app.register>) => Promise.all([send(), send(), send()])
+  const answers = await Promise.all([three(() => app.register()), three(() => app.form('/oauth/token'))])
+  const statuses = answers.map((some) => some.map(({ status }) => status).sort())
+  expect(statuses).toEqual([
+    [201, 201, 429],
+    [401, 401, 429],
+  ])
+})
+
 test('HTP-016: a rate-limit store that cannot be started does not end the process, and is not without limits', async () => {
   const rejections: unknown[] = []
   const note = (error: unknown) => void rejections.push(error)

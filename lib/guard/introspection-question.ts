@@ -1,4 +1,5 @@
 import { parseJsonObject } from '../protocol/encoding.ts'
+import { inTime } from '../protocol/hooks.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { VerificationKey } from '../tokens/compact-jws.ts'
 import { INTROSPECTION_JWT, readIntrospection } from '../tokens/introspection-response.ts'
@@ -57,23 +58,14 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
     return {}
   }
 
-  /** Of the app's hook, whose promise may never be settled, and which may throw what is not for logs. */
-  async function assertion(): Promise<string> {
+  /** Of the app's hook, which may throw what is not for logs. */
+  function assertion(): Promise<string> {
     const made = async () => (await clientAssertion?.()) ?? ''
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      const error = new Error(`clientAssertion took more than ${timeout} s`)
-      timer = setTimeout(() => reject(error), timeout * 1000)
-    })
     const failed = (error: unknown) => {
       const name = error instanceof Error ? error.name : typeof error
       throw new AggregateError([error], `clientAssertion threw ${name}`)
     }
-    try {
-      return await Promise.race([made().catch(failed), late])
-    } finally {
-      clearTimeout(timer)
-    }
+    return inTime(made().catch(failed), timeout, 'clientAssertion')
   }
 
   async function send(token: string): Promise<IntrospectionAnswer> {

@@ -1,8 +1,11 @@
 import { MemoryStore, type Options, type Store } from 'express-rate-limit'
 import { sha256 } from '../protocol/digest.ts'
-import { silence } from '../protocol/hooks.ts'
+import { inTime, silence } from '../protocol/hooks.ts'
 import { type Clock, systemClock } from '../protocol/time.ts'
 import type { CounterStore } from '../stores/ports.ts'
+
+/** Seconds that a store may take: some keep what they are asked until their server is back. */
+const PATIENCE = 1
 
 /** A store of rate limits over the counters that all instances share. What it counts is not taken back. */
 export function sharedStore(counters: CounterStore, windowSeconds: number, clock: Clock): Store {
@@ -31,7 +34,7 @@ export function withLocalFallback(name: string, store: Store): Store {
     },
     async increment(key) {
       try {
-        return await store.increment(named(key))
+        return await inTime(store.increment(named(key)), PATIENCE, 'the store')
       } catch {
         return local.increment(key)
       }
@@ -45,10 +48,10 @@ export function withLocalFallback(name: string, store: Store): Store {
   }
 }
 
-/** @returns `undefined` where it fails: what is counted wrongly then is forgotten when its window ends */
+/** @returns `undefined` where it fails, or takes too long: what is counted wrongly then is forgotten when its window ends */
 export async function askStore<Answer>(run: () => Answer): Promise<Awaited<Answer> | undefined> {
   try {
-    return await run()
+    return await inTime(run(), PATIENCE, 'the store')
   } catch {
     return undefined
   }

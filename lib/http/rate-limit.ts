@@ -16,8 +16,8 @@ export interface RateLimitOptions {
   limit?: number | undefined
   /**
    * A store of express-rate-limit's, which limits with the same window may share: its keys begin with what is limited.
-   * Default: the counters of the `aat`'s own stores, which all instances share. While it cannot be reached each instance
-   * counts for itself.
+   * Default: the counters of the `aat`'s own stores, which all instances share. While it cannot be reached, or takes
+   * over a second, each instance counts for itself.
    */
   store?: Store | undefined
 }

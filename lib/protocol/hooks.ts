@@ -16,3 +16,16 @@ export function callListener(name: string, call: () => unknown): void {
 export function silence(value: unknown): void {
   if (isThenable(value)) Promise.resolve(value).catch(() => undefined)
 }
+
+/** What somebody else's code makes, whose promise may never be settled. @throws Error where it is not there in so many seconds */
+export async function inTime<T>(made: T | PromiseLike<T>, seconds: number, name: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${name} took more than ${seconds} s`)), seconds * 1000)
+  })
+  try {
+    return await Promise.race([made, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
