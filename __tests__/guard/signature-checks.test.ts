@@ -81,6 +81,9 @@ const data = Buffer.from('a token')
 const good = sign('sha256', data, { key: privateKey, dsaEncoding: 'ieee-p1363' })
 const forged = Buffer.alloc(64, 7)
 const key = { alg: 'ES256', publicKey } as const
+const slow = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+const slowGood = sign('sha384', data, { key: slow.privateKey, dsaEncoding: 'ieee-p1363' })
+const slowKey = { alg: 'ES384', publicKey: slow.publicKey } as const
 
 test('what verifies fast is checked at once; the rest, and a flood from whomever, off the main thread', async () => {
   const isSignedBy = createSignatureChecks()
@@ -93,9 +96,7 @@ test('what verifies fast is checked at once; the rest, and a flood from whomever
   expect(await isSignedBy(key, data, good, 'one')).toBe(true)
   expect(isSignedBy(key, data, good, 'one')).toBe(true)
 
-  const slow = generateKeyPairSync('ec', { namedCurve: 'P-384' })
-  const signature = sign('sha384', data, { key: slow.privateKey, dsaEncoding: 'ieee-p1363' })
-  const later = isSignedBy({ alg: 'ES384', publicKey: slow.publicKey }, data, signature, 'one')
+  const later = isSignedBy(slowKey, data, slowGood, 'one')
   expect([later, await later]).toEqual([expect.any(Promise), true])
 })
 
@@ -128,4 +129,17 @@ test('who floods with forged tokens waits behind his own; others are answered me
     Array.from({ length: 400 }, () => isSignedBy(key, data, good, 'flood')),
   )
   expect(calm.every(({ status }) => status === 'fulfilled')).toBe(true)
+})
+
+test('who comes with very many forged tokens all at once waits behind his own as well, once some of them are checked', async () => {
+  const isSignedBy = createSignatureChecks()
+  let checked = 0
+  const flood = Array.from({ length: 1000 }, async () => {
+    await isSignedBy(slowKey, data, Buffer.alloc(96, 7), 'flood')
+    checked++
+  })
+  expect(await isSignedBy(slowKey, data, slowGood, 'honest')).toBe(true)
+  expect(checked).toBeLessThan(100)
+  const refused = (await Promise.allSettled(flood)).filter(({ status }) => status === 'rejected')
+  expect(refused.length).toBeGreaterThan(600)
 })

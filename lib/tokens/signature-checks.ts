@@ -34,7 +34,10 @@ export function createSignatureChecks() {
     const isSuspect = suspects.has(from)
     const atOnce = isSuspect || forged >= FLOOD ? undefined : verifyAtOnce(alg, publicKey, data, signature)
     if (atOnce !== undefined) return note(atOnce, from)
-    const inTurn = isSuspect ? turnOfSuspects : turnOfAnybody
-    return inTurn(() => verifyLater(alg, publicKey, data, signature)).then((isGood) => note(isGood, from))
+    const check = async () => note(await verifyLater(alg, publicKey, data, signature), from)
+    if (isSuspect) return turnOfSuspects(check)
+    // Once it is his turn, what came of those who came with him counts.
+    const checkOfAnybody = async () => (suspects.has(from) ? undefined : check())
+    return turnOfAnybody(checkOfAnybody).then((isGood) => isGood ?? turnOfSuspects(check))
   }
 }
