@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { afterEach, expect, test } from '@jest/globals'
+import { afterEach, expect, jest, test } from '@jest/globals'
 import { SignJWT } from 'jose'
 import { aDocument, CACHED, CALLBACK, CLIENT_ID, startSite } from '../client-metadata-documents/site.ts'
 import { manage } from '../rfc7592/manage.ts'
@@ -7,7 +7,7 @@ import { recordingStores } from '../support/recording-stores.ts'
 import { makeStores } from '../support/stores.ts'
 import { HOST } from '../support/strangers-host.ts'
 import { until } from '../support/until.ts'
-import { manualClock, startWorld, type World } from '../support/world.ts'
+import { claimsOf, manualClock, startWorld, type World } from '../support/world.ts'
 
 const TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 let serial = 0
@@ -187,4 +187,18 @@ test('keys of a client by its document that no user agreed to take no room in th
   expect([stranger.body.error, saved()]).toEqual(['invalid_grant', 0])
   expect((await site.signIn({}, await credentials())).status).toBe(200)
   await until('the keys are in the store', () => saved() === 2)
+})
+
+test('of a forged token nothing is made but what tells that it is one, however many things are in it', async () => {
+  const world = await startWorld()
+  closing.push(world.close)
+  const { body } = await world.token({ grant_type: 'client_credentials', scope: 'a' })
+  const [header, , signature] = body.access_token.split('.')
+  const claims = { ...claimsOf(body.access_token), things: Array.from({ length: 1000 }, () => []) }
+  const payload = Buffer.from(JSON.stringify(claims)).toString('base64url')
+  const freeze = jest.spyOn(Object, 'freeze')
+  expect((await world.call('/api/a', `${header}.${payload}.${signature}`)).status).toBe(401)
+  const frozen = freeze.mock.calls.filter(([value]) => Array.isArray(value)).length
+  freeze.mockRestore()
+  expect(frozen).toBeLessThan(100)
 })

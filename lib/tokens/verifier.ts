@@ -44,6 +44,8 @@ const MAX_HEADERS = 64
 /** Seconds for which an opaque token that the store does not have is not looked for again: it never comes back. */
 const GONE_FOR = 5
 
+type Claims = Verified['claims']
+
 const nobody = () => ''
 
 /**
@@ -69,15 +71,17 @@ export function createVerifier(options: VerifierOptions) {
     headers.set(segment, header)
   }
 
+  const read = (payload: Buffer) =>
+    readClaims(payload, { issuer, audiences, now: clock(), tolerance, maxLifetime })
+
+  /** For what is signed, or from the store: the rest is not worth it, and must not fill what is shared. */
   function believe(
     token: string,
+    claims: Claims,
     payload: Buffer,
     kid?: string,
     key?: VerificationKey,
-  ): Verified | undefined {
-    const read = readClaims(payload, { issuer, audiences, now: clock(), tolerance, maxLifetime })
-    if ('problem' in read) return undefined
-    const { claims } = read
+  ): Verified {
     const goodUntil = claims.exp + tolerance
     return verifiedOf(token, claims, goodUntil, watch(claims, kid), payload.length, kid, key)
   }
@@ -87,11 +91,14 @@ export function createVerifier(options: VerifierOptions) {
     const { alg, typ, kid } = header
     if (alg !== key.alg || !isAccessTokenType(typ) || forged.get(id) === key) return undefined
     const jws = parseCompactJws(token, header)
-    const verified = 'problem' in jws ? undefined : believe(token, jws.payload, kid, key)
-    if ('problem' in jws || verified === undefined) return undefined
-    if (minted.get(id) === kid) return remember(id, verified)
+    if ('problem' in jws) return undefined
+    const { payload } = jws
+    const found = read(payload)
+    if ('problem' in found) return undefined
+    const accept = () => remember(id, believe(token, found.claims, payload, kid, key))
+    if (minted.get(id) === kid) return accept()
     const settle = (isGood: boolean) => {
-      if (isGood) return remember(id, verified)
+      if (isGood) return accept()
       forged.set(id, key)
       return undefined
     }
@@ -118,10 +125,13 @@ export function createVerifier(options: VerifierOptions) {
   }
 
   async function lookUp(id: TokenKey, token: string, place: TokenPlace) {
-    const claims = await opaque?.claimsOf(place)
-    if (claims === undefined) gone.set(id, clock())
-    const verified = claims && believe(token, claims)
-    return verified && remember(id, verified)
+    const payload = await opaque?.claimsOf(place)
+    if (payload === undefined) {
+      gone.set(id, clock())
+      return undefined
+    }
+    const found = read(payload)
+    return 'problem' in found ? undefined : remember(id, believe(token, found.claims, payload))
   }
 
   return {
