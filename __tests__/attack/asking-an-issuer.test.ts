@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, expect, jest, test } from '@jest/globals'
 import express from 'express'
 import {
+  type Fetch,
   introspectionEndpoint,
   type RemoteIntrospectionOptions,
   type RemoteIssuerOptions,
@@ -105,6 +106,25 @@ test('a hook that never makes its assertion holds up its own question for as lon
   isHanging = false
   world.clock.now += 1
   expect(await call(await world.newToken())).toBe(401)
+})
+
+test('a fetch of the app’s that never answers and knows no signal holds up its own requests alone', async () => {
+  const world = await startIssuer()
+  let isHanging = true
+  const network: Fetch = (url, init) =>
+    isHanging ? new Promise(() => undefined) : fetch(url, { ...init, signal: null })
+  const options = { timeout: 1, fetch: network, onFault: () => undefined }
+  const asking = await startApi(world, {}, options)
+  const verifying = await startApi(world, { tokens: 'opaque' }, options)
+  const opaque = await world.newToken()
+  const jwt = (
+    await world.token({ grant_type: 'client_credentials', scope: 'x', resource: world.otherResource })
+  ).body.access_token as string
+  expect(await Promise.all([asking(opaque), verifying(jwt)])).toEqual([503, 503])
+  isHanging = false
+  world.clock.now += 5
+  // A good one, of another resource.
+  expect(await Promise.all([asking(opaque), verifying(jwt)])).toEqual([200, 401])
 })
 
 test('what a hook throws is told to onFault, never to the log', async () => {

@@ -1,4 +1,5 @@
 import { decodeUtf8, parseJsonObject } from '../protocol/encoding.ts'
+import { inTime } from '../protocol/hooks.ts'
 import { problemOfPublishedUrl, wellKnownUrl } from '../protocol/resource-uri.ts'
 
 /** The network, as `fetch`. */
@@ -20,8 +21,7 @@ interface IssuerDocument {
 
 /** Public documents of an issuer elsewhere. @param timeout seconds that a fetch may take */
 export function issuerDocuments(issuer: string, fetch: Fetch, timeout: number) {
-  /** @throws Error where there is no such JSON object */
-  async function fetchJson(url: string): Promise<IssuerDocument> {
+  async function load(url: string): Promise<IssuerDocument> {
     const response = await fetch(url, {
       redirect: 'error',
       signal: AbortSignal.timeout(timeout * 1000),
@@ -36,6 +36,9 @@ export function issuerDocuments(issuer: string, fetch: Fetch, timeout: number) {
     const age = Number(/^\d{1,8}$/.exec(response.headers.get('age') ?? '')?.[0] ?? 0)
     return { body, maxAge: maxAge === undefined ? undefined : Math.max(0, Number(maxAge) - age) }
   }
+
+  /** In time also where the app's own `fetch` knows no signal. @throws Error where there is no such JSON object */
+  const fetchJson = (url: string) => inTime(load(url), timeout, url)
 
   return {
     fetchJson,

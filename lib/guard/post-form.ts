@@ -1,5 +1,6 @@
 import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { inTime } from '../protocol/hooks.ts'
 import { type Fetch, readBounded } from './issuer-documents.ts'
 
 export interface FormAnswer {
@@ -68,9 +69,9 @@ export function keepAlivePost(): PostForm {
     send(new URL(url), form.toString(), headers, AbortSignal.timeout(timeout * 1000))
 }
 
-/** The same by the app's own `fetch`. */
+/** The same by the app's own `fetch`, which may know no signal. */
 export function fetchPost(fetch: Fetch): PostForm {
-  return async (url, form, headers, timeout) => {
+  const send: PostForm = async (url, form, headers, timeout) => {
     const response = await fetch(url, {
       method: 'POST',
       redirect: 'error',
@@ -84,4 +85,5 @@ export function fetchPost(fetch: Fetch): PostForm {
       retryAfter: response.headers.get('retry-after') ?? undefined,
     }
   }
+  return (url, form, headers, timeout) => inTime(send(url, form, headers, timeout), timeout, url)
 }
