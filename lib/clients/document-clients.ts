@@ -1,5 +1,6 @@
 import { sha256 } from '../protocol/digest.ts'
 import { isObject } from '../protocol/encoding.ts'
+import { inTime } from '../protocol/hooks.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readOutboundUrl } from '../protocol/outbound-url.ts'
 import type { Clock } from '../protocol/time.ts'
@@ -12,6 +13,9 @@ import type { RemoteDocuments, RemoteDocumentsOptions } from './remote-documents
 
 /** The longest URL that is a client_id: it stands in tokens and in every record of a grant. */
 const MAX_DOCUMENT_URL = 512
+
+/** Seconds that the app may take to judge a document: all who come with the client wait for it, and those of their address behind them. */
+const JUDGEMENT = 5
 
 const TEN_YEARS = 10 * 365 * 86_400
 /** What is kept under this says that the client is switched off. */
@@ -28,7 +32,7 @@ export interface DocumentTrust {
 
 /**
  * Judges a document that was fetched and is well-formed: false refuses its client, true takes it with the configured policy,
- * `policy` names another one. Asked each time that the document was fetched.
+ * `policy` names another one. Asked each time that the document was fetched; it has 5 seconds.
  */
 export type TrustDocument = (
   document: Readonly<Record<string, unknown>>,
@@ -76,7 +80,10 @@ export function createDocumentClients({
     url: string,
     fetchedAt: number,
   ): Promise<Client> {
-    const verdict: unknown = trust === undefined ? true : await trust({ client_id: url, ...body }, url)
+    const verdict: unknown =
+      trust === undefined
+        ? true
+        : await inTime(trust({ client_id: url, ...body }, url), JUDGEMENT, 'clientMetadataDocuments.trust')
     if (verdict === false) throw new FetchFailure('refused', 'trust refused it')
     const name = verdict === true ? policyName : isObject(verdict) ? verdict.policy : undefined
     if (typeof name !== 'string')
