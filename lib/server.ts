@@ -94,6 +94,8 @@ function messagesOf(app: ExpressApp, options: http.ServerOptions): Messages {
       Reflect.apply(http.ServerResponse, this, values)
     },
   }
+  Object.setPrototypeOf(messages.IncomingMessage, http.IncomingMessage)
+  Object.setPrototypeOf(messages.ServerResponse, http.ServerResponse)
   messages.IncomingMessage.prototype = app.request
   messages.ServerResponse.prototype = app.response
   createsWith(app.request)
