@@ -23,7 +23,9 @@ export function createOwnVerifier(
       await keyRing.loaded()
       return keyRing.verificationKey(kid)
     },
-    watch: revocations.watch,
+    isRevoked() {
+      return revocations.isRevoked(this)
+    },
     opaque,
     limits: configuration.verifiedTokens,
   })

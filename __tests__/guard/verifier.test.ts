@@ -34,10 +34,9 @@ function start(options: Partial<VerifierOptions> = {}) {
       asked.push(kid)
       return keys.get(kid)
     },
-    watch:
-      ({ jti }) =>
-      () =>
-        revoked.has(jti),
+    isRevoked() {
+      return revoked.has(this.claims.jti)
+    },
     limits: { entries: 100, bytes: 1_000_000 },
     ...options,
   })

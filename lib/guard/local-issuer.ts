@@ -26,7 +26,9 @@ function makeSource(aat: Aat): TokenSource {
     scopesOf: (resource) => scopesOf(resources, resource),
     verify: parts.verifier.verify,
     knowsOpaque: (token) => parts.verifier.opaque.read(token) !== undefined,
-    countUse({ jti }) {
+    countUse({ claims }) {
+      if (!revocations.hasLimits()) return undefined
+      const { jti } = claims
       const limit = revocations.limitOf(jti)
       return limit && parts.stores.accessTokens.use(tokenHash(jti), limit.atMost ?? 0, limit.until)
     },

@@ -147,7 +147,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
     clock,
     keyNow: keys.keyNow,
     keyFor: keys.keyFor,
-    watch: () => neverRevoked,
+    isRevoked: neverRevoked,
     limits,
   })
   const asker =

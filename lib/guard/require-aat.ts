@@ -86,7 +86,7 @@ export function requireAat<Claims = unknown>(
   ): Auth<Claims> | Challenge | Promise<Auth<Claims> | Challenge> {
     if (verified === undefined || 'status' in result) return result
     return (
-      source.countUse(verified.claims)?.then((outcome) => {
+      source.countUse(verified)?.then((outcome) => {
         if (outcome !== 'used') return refusals.invalidToken
         passed.set(req, { source, verified })
         return result

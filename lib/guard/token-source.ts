@@ -27,7 +27,7 @@ export interface TokenSource {
   /** Is this an opaque token of this source? `undefined` where only asking its issuer would tell. Asked where there are several. */
   readonly knowsOpaque: (token: string) => boolean | undefined
   /** Counts a use of a token whose uses are limited: was it one too many? `undefined` for all others, which is most. */
-  readonly countUse: (claims: Verified['claims']) => Promise<'used' | 'exhausted'> | undefined
+  readonly countUse: (verified: Verified) => Promise<'used' | 'exhausted'> | undefined
   readonly senders: SenderRules
   /** Are revocations known well enough, without asking anybody? */
   readonly isFresh: () => boolean

@@ -2,7 +2,7 @@ import { type IdpSession, idpSessionKey, idpSubjectKey } from '../protocol/idp-s
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import type { Grant, RefreshPolicy, RevocationEntry } from '../stores/ports.ts'
 import { keysBehind } from './pages.ts'
-import { isEpoch } from './revocation-entry.ts'
+import { isEpoch, merge, saysAll } from './revocation-entry.ts'
 
 /** The id of the epoch of everybody. */
 export const EVERYTHING = '*'
@@ -62,6 +62,15 @@ export function idpSessionKeys(session: IdpSession | undefined): { session?: str
   }
 }
 
+/** A verified access token, with what was found out of it last. */
+export interface RevocableToken {
+  readonly claims: RevocableClaims
+  readonly kid: string | undefined
+  /** From when on something about it is revoked, if ever, and how much had been learnt then. */
+  revokedFrom: NumericDate | undefined
+  learnt: number
+}
+
 /** What a verified access token is to revocations. @param kid of the key that signed it; an opaque one has none */
 function revocableOf(claims: RevocableClaims, kid: string | undefined): Revocable {
   return {
@@ -76,37 +85,6 @@ function revocableOf(claims: RevocableClaims, kid: string | undefined): Revocabl
     issuedAt: claims.iat,
     grantedAt: claims.grant_iat,
   }
-}
-
-/** Of two entries about one thing: what both say. Any order, and any number of times, comes to the same. */
-function merge(a: RevocationEntry, b: RevocationEntry | undefined): RevocationEntry {
-  if (b === undefined) return a
-  const until = Math.max(a.until, b.until)
-  if (a.kind === 'session') return { ...(isLaterWord(a, b) ? a : b), until }
-  if (a.kind === 'uses') return { ...a, until, atMost: Math.min(a.atMost ?? 0, b.atMost ?? 0) }
-  return {
-    ...a,
-    until,
-    ...(a.notAfter !== undefined && { notAfter: Math.max(a.notAfter, b.notAfter ?? 0) }),
-  }
-}
-
-/** A session that was ended stays so, whatever was said later. */
-function isLaterWord(a: RevocationEntry, b: RevocationEntry): boolean {
-  const [first, second] = [a.endsAt ?? 0, b.endsAt ?? 0]
-  if ((first === 0) !== (second === 0)) return first === 0
-  const later = (a.saidAt ?? 0) - (b.saidAt ?? 0)
-  // Two words of one moment: the same on every instance, whichever it heard first.
-  return later > 0 || (later === 0 && first <= second)
-}
-
-/** Does the first say all that the second says? */
-export function saysAll(first: RevocationEntry | undefined, second: RevocationEntry): boolean {
-  if (first === undefined || first.until < second.until) return false
-  if (second.kind === 'uses') return (first.atMost ?? 0) <= (second.atMost ?? 0)
-  return second.kind === 'session'
-    ? isLaterWord(first, second)
-    : (first.notAfter ?? 0) >= (second.notAfter ?? 0)
 }
 
 /**
@@ -188,9 +166,11 @@ export function createKnownRevocations(clock: Clock) {
       return holdsKey(key, now) && (kind !== 'uses' || (entries.get(key)?.atMost ?? 0) <= (atMost ?? 0))
     },
 
-    /** How often a token may be used, where that is limited; most often nothing is looked up. */
+    /** May there be a token whose uses are limited? */
+    hasLimits: (): boolean => limitedUntil !== 0,
+
+    /** How often a token may be used, where that is limited. */
     limitOf(jti: string): RevocationEntry | undefined {
-      if (limitedUntil === 0) return undefined
       const now = clock()
       const entry = now < limitedUntil ? entries.get(keyOf('uses', jti)) : undefined
       return entry !== undefined && now < entry.until ? entry : undefined
@@ -211,17 +191,14 @@ export function createKnownRevocations(clock: Clock) {
     /** Is anything about this revoked? */
     covers: (revocable: Revocable): boolean => clock() >= revokedFrom(revocable),
 
-    /** Answers the same for a token again and again: it is looked up anew only where something was learnt since. */
-    watch(claims: RevocableClaims, kid: string | undefined): () => boolean {
-      let from = Number.POSITIVE_INFINITY
-      let asked = 0
-      return () => {
-        if (asked !== learnt) {
-          asked = learnt
-          from = revokedFrom(revocableOf(claims, kid))
-        }
-        return from !== Number.POSITIVE_INFINITY && clock() >= from
+    /** Is anything about this token revoked? It is looked up anew only where something was learnt since. */
+    isRevoked(token: RevocableToken): boolean {
+      if (token.learnt !== learnt) {
+        token.learnt = learnt
+        const from = revokedFrom(revocableOf(token.claims, token.kid))
+        token.revokedFrom = from === Number.POSITIVE_INFINITY ? undefined : from
       }
+      return token.revokedFrom !== undefined && clock() >= token.revokedFrom
     },
 
     /** At most `limit` of what is revoked and still matters, in the order of kind and id, behind one of them. */

@@ -1,5 +1,5 @@
 import type { RevocationEntry } from '../stores/ports.ts'
-import { saysAll } from './known-revocations.ts'
+import { saysAll } from './revocation-entry.ts'
 
 /** Seconds after which a family that was ended is ended once more: longer than a cluster takes to promote a replica. */
 const SECOND_END = 60

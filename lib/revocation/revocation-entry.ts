@@ -62,3 +62,34 @@ export function entryOf(
     ...(kind === 'uses' && { atMost: atMost ?? 0 }),
   }
 }
+
+/** Of two entries about one thing: what both say. Any order, and any number of times, comes to the same. */
+export function merge(a: RevocationEntry, b: RevocationEntry | undefined): RevocationEntry {
+  if (b === undefined) return a
+  const until = Math.max(a.until, b.until)
+  if (a.kind === 'session') return { ...(isLaterWord(a, b) ? a : b), until }
+  if (a.kind === 'uses') return { ...a, until, atMost: Math.min(a.atMost ?? 0, b.atMost ?? 0) }
+  return {
+    ...a,
+    until,
+    ...(a.notAfter !== undefined && { notAfter: Math.max(a.notAfter, b.notAfter ?? 0) }),
+  }
+}
+
+/** A session that was ended stays so, whatever was said later. */
+function isLaterWord(a: RevocationEntry, b: RevocationEntry): boolean {
+  const [first, second] = [a.endsAt ?? 0, b.endsAt ?? 0]
+  if ((first === 0) !== (second === 0)) return first === 0
+  const later = (a.saidAt ?? 0) - (b.saidAt ?? 0)
+  // Two words of one moment: the same on every instance, whichever it heard first.
+  return later > 0 || (later === 0 && first <= second)
+}
+
+/** Does the first say all that the second says? */
+export function saysAll(first: RevocationEntry | undefined, second: RevocationEntry): boolean {
+  if (first === undefined || first.until < second.until) return false
+  if (second.kind === 'uses') return (first.atMost ?? 0) <= (second.atMost ?? 0)
+  return second.kind === 'session'
+    ? isLaterWord(first, second)
+    : (first.notAfter ?? 0) >= (second.notAfter ?? 0)
+}

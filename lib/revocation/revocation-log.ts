@@ -178,7 +178,7 @@ export function createRevocationLog({
     /** Is anything about this, a token, or a grant's families and codes revoked, as far as is known here? Memory only. */
     covers: known.covers,
 
-    watch: known.watch,
+    isRevoked: known.isRevoked,
     coversGrant: (grant: Grant, policy: Pick<RefreshPolicy, 'idpSession'>): boolean =>
       known.covers(revocableGrant(grant, policy)),
 
@@ -192,6 +192,7 @@ export function createRevocationLog({
 
     /** What is revoked and still matters, in pages. */
     list: known.list,
+    hasLimits: known.hasLimits,
     limitOf: known.limitOf,
     pull,
     age: freshness.age,

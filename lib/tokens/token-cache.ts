@@ -1,4 +1,3 @@
-import type { TokenKey } from '../protocol/digest.ts'
 import { type Check, optional, optionalObject, whole } from '../protocol/options.ts'
 import type { NumericDate } from '../protocol/time.ts'
 
@@ -31,7 +30,7 @@ export interface Remembered {
   readonly holder: string
   /** About what it takes, with everything that hangs on it. */
   readonly bytes: number
-  key?: TokenKey | undefined
+  key?: string | undefined
   weight?: number
   older?: Remembered | undefined
   younger?: Remembered | undefined
@@ -46,7 +45,7 @@ const SHARES = 8
  * makes room for his next token among his own.
  */
 export function createTokenCache<V extends Remembered>({ entries, bytes }: CacheLimits) {
-  const found = new Map<TokenKey, V>()
+  const found = new Map<string, V>()
   /** Both bounds in one: a token weighs its part of the bytes, but at least its part of the entries. */
   const capacity = entries * bytes
   const weightOf = new Map<string, number>()
@@ -58,7 +57,7 @@ export function createTokenCache<V extends Remembered>({ entries, bytes }: Cache
   /** Goes round like the hand, but takes only what has expired. */
   let broom: Remembered | undefined
 
-  function add(key: TokenKey, value: V, own: number): void {
+  function add(key: string, value: V, own: number): void {
     value.key = key
     value.weight = own
     value.wasUsed = false
@@ -74,7 +73,7 @@ export function createTokenCache<V extends Remembered>({ entries, bytes }: Cache
 
   function remove(value: Remembered): void {
     const { key, weight: own = 0, older, younger, holder } = value
-    found.delete(key as TokenKey)
+    found.delete(key as string)
     if (hand === value) hand = younger
     if (broom === value) broom = younger
     if (older === undefined) oldest = younger
@@ -108,7 +107,7 @@ export function createTokenCache<V extends Remembered>({ entries, bytes }: Cache
   }
 
   return {
-    find(key: TokenKey, now: NumericDate): V | undefined {
+    find(key: string, now: NumericDate): V | undefined {
       const value = found.get(key)
       if (value === undefined) return undefined
       if (now >= value.goodUntil) {
@@ -121,7 +120,7 @@ export function createTokenCache<V extends Remembered>({ entries, bytes }: Cache
     },
 
     /** @param value that is in no cache */
-    add(key: TokenKey, value: V, now: NumericDate): void {
+    add(key: string, value: V, now: NumericDate): void {
       const existing = found.get(key)
       if (existing !== undefined) remove(existing)
       // What is over goes in passing, so that it is not held until room is needed.
@@ -136,7 +135,7 @@ export function createTokenCache<V extends Remembered>({ entries, bytes }: Cache
       add(key, value, own)
     },
 
-    drop(key: TokenKey): void {
+    drop(key: string): void {
       const value = found.get(key)
       if (value !== undefined) remove(value)
     },

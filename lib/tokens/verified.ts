@@ -14,7 +14,10 @@ export interface Verified extends Remembered {
   readonly kid: string | undefined
   readonly verifiedWith: VerificationKey | undefined
   /** Is anything about it revoked, as far as is known in memory? */
-  readonly isRevoked: () => boolean
+  isRevoked(this: Verified): boolean
+  /** What that found out last; see `RevocableToken`. */
+  revokedFrom: NumericDate | undefined
+  learnt: number
   /** The claim `aud`. */
   readonly audience: string
   /** To a key or certificate. */
@@ -37,7 +40,7 @@ export interface Verified extends Remembered {
  */
 const bytesOf = (token: string, claimsLength: number) => 1500 + 3 * Math.max(token.length, claimsLength)
 
-/** Where revocations are not known: one function for all tokens, not one more object for each. */
+/** Where revocations are not known. */
 export const neverRevoked = () => false
 
 /** Lists of scopes that are remembered, since most tokens have one of a few. */
@@ -58,7 +61,7 @@ export function verifiedOf(
   token: string,
   claims: AatClaims & Record<string, unknown>,
   goodUntil: NumericDate,
-  isRevoked: () => boolean,
+  isRevoked: (this: Verified) => boolean,
   claimsLength: number,
   kid?: string,
   key?: VerificationKey,
@@ -70,6 +73,8 @@ export function verifiedOf(
     kid,
     verifiedWith: key,
     isRevoked,
+    revokedFrom: undefined,
+    learnt: 0,
     audience: claims.aud,
     isBound: claims.cnf !== undefined,
     scopes: scopesOf(claims.scope),
