@@ -7,7 +7,6 @@ import type {
   FamilyLimits,
   FamilyView,
   Grant,
-  Obtainable,
   RefreshOutcome,
   RefreshPolicy,
   RefreshRequest,
@@ -214,7 +213,7 @@ function isOver(family: Ledger, policy: RefreshPolicy, now: number): boolean {
 
 function refusalOf(
   { scope: granted, resources }: Grant,
-  asked: { scope?: readonly string[]; resource?: string; obtainable: Obtainable },
+  asked: Pick<RefreshRequest, 'scope' | 'resource' | 'obtainable'>,
 ): 'scope_exceeded' | 'resource_exceeded' | 'nothing_left' | undefined {
   if (asked.scope?.some((token) => !granted.includes(token))) return 'scope_exceeded'
   if (asked.resource !== undefined && !resources.includes(asked.resource)) return 'resource_exceeded'

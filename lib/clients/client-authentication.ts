@@ -78,10 +78,11 @@ export function createClientAuthentication({
       problem = 'no readable client id'
     } else {
       client = await registry.find(clientId, source)
-      problem =
+      const found =
         presented.clientId !== undefined && presented.clientId !== clientId
           ? 'client_id differs from the assertion'
-          : await problemOf(presented, client, source)
+          : problemOf(presented, client, source)
+      problem = found instanceof Promise ? await found : found
     }
     if (problem !== undefined || client === undefined) {
       emit('client.authentication_failed', {

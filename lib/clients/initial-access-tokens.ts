@@ -64,7 +64,7 @@ export function createInitialAccessTokens({
         },
       )
       const [idBytes, secret] = [random(ID_BYTES), random(SECRET_BYTES)]
-      const token = format.write(idBytes, secret)
+      const token = format.write(Buffer.concat([idBytes, secret]))
       const now = clock()
       const state = {
         id: idBytes.toString('base64url'),

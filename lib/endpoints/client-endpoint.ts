@@ -26,7 +26,7 @@ export interface AnswerContext {
  * @returns `undefined` where there were too many and the request is answered, or nobody is there to be answered
  */
 export function createReception(parts: AatParts, failures: ReturnType<typeof limitFailures>) {
-  async function authenticate(req: Request, form: Form, source: string): Promise<Client> {
+  function authenticate(req: Request, form: Form, source: string): Promise<Client> {
     const { authorization } = req.headers
     // Node keeps the first of two and says nothing; a proxy may have read the other.
     if (authorization !== undefined && countHeader(req.rawHeaders, 'authorization') > 1)

@@ -8,6 +8,9 @@ import { OAuthError } from '../protocol/oauth-error.ts'
 import type { Client } from '../stores/ports.ts'
 import { type ProofProblem, type VerifiedProof, verifyDpopProof } from '../tokens/dpop-proof.ts'
 
+/** Who proves nothing, and need not. */
+const anybody: Sender = { confirm: () => undefined, use: () => undefined }
+
 /** Who sends a request to the token endpoint, by its DPoP proof (RFC 9449 §5) and certificate (RFC 8705 §3). */
 export function createSenders(parts: AatParts) {
   const { dpop, stores, clock, emit, endpoints, readCertificate } = parts
@@ -45,6 +48,7 @@ export function createSenders(parts: AatParts) {
     let claim: VerifiedProof['claim'] | undefined
     if (dpop.nonces !== undefined && (isThere || isNeeded))
       res.setHeader('DPoP-Nonce', dpop.nonces.current(clock()))
+    if (!isThere && !isNeeded && client.tlsClientCertificateBoundAccessTokens !== true) return anybody
     return {
       async confirm() {
         const certificate = certificateOf(req, client)

@@ -64,7 +64,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
     const isTheirs =
       record !== undefined && record.codeHash === code.hash && record.grant.clientId === client.id
     const ahead = isTheirs ? await issuance.consult(record.grant, request) : undefined
-    await revocations.fresh()
+    if (!revocations.isFresh()) await revocations.fresh()
     const signer = await options.signer()
     const first = client.grantTypes.includes('refresh_token')
       ? refreshTokens.first(code.grantId, code.secret)
@@ -86,12 +86,12 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
       ...wanted,
       obtainable: issuance.obtainableBy(client),
       policy,
-      ...(isTheirs && issuance.movedEnd(record.grant, policy)),
+      idpSessionEnd: isTheirs ? issuance.movedEnd(record.grant, policy) : undefined,
       ...(first !== undefined && {
         family: {
           token: { hash: first.hash, keyId: first.keyId },
           lineage: first.lineage,
-          ...boundToFor(client, confirmation),
+          boundTo: boundToFor(client, confirmation),
         },
       }),
     }

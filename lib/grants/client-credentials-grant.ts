@@ -45,11 +45,14 @@ export function clientCredentialsGrant({
       )
     const issuedBy = await signer()
     await sender.use()
+    const { audience, lifetime, format } = accessTokenTerms(client, resource)
     const minted = await mint(
       {
         clientId: client.id,
         subject,
-        ...accessTokenTerms(client, resource),
+        audience,
+        lifetime,
+        format,
         scope,
         confirmation,
         customClaims,
@@ -68,7 +71,7 @@ export function clientCredentialsGrant({
       access_token: minted.token,
       token_type: tokenTypeOf(confirmation),
       expires_in: minted.expiresIn,
-      scope: scope.join(' '),
+      scope: minted.claims.scope,
     }
   }
 }

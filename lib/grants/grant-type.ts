@@ -18,13 +18,13 @@ import type { RefreshTokens } from '../tokens/refresh-token.ts'
 
 /** A successful token response (RFC 6749 §5.1); members that do not apply are left out, never `null`. */
 export interface TokenResponse {
-  readonly access_token: string
-  readonly token_type: 'Bearer' | 'DPoP'
-  readonly expires_in: number
-  readonly scope: string
-  readonly refresh_token?: string
+  access_token: string
+  token_type: 'Bearer' | 'DPoP'
+  expires_in: number
+  scope: string
+  refresh_token?: string
   /** Seconds that the refresh token is still good for. */
-  readonly refresh_token_expires_in?: number
+  refresh_token_expires_in?: number
 }
 
 /** Who sends a token request, beside the client that it names: the holder of a key or certificate, or anybody. */
@@ -33,12 +33,12 @@ export interface Sender {
    * What tokens of this request are to be bound to; `undefined` for bearer tokens. Uses up nothing.
    * @throws OAuthError for a proof that is not good, or missing where one is demanded
    */
-  confirm(): Promise<Confirmation | undefined>
+  confirm(): Promise<Confirmation | undefined> | undefined
   /**
    * Uses up what is good for one use: the last step that can refuse, so that a refusal loses nothing.
    * @throws OAuthError for a proof that was used before, StoreUnavailable where that cannot be told
    */
-  use(): Promise<void>
+  use(): Promise<void> | undefined
 }
 
 /** A request at the token endpoint once it is known whose it is. */
@@ -102,16 +102,9 @@ export function reportIssued(
   grantType: string,
   resource: string,
 ): void {
-  emit('token.issued', {
-    grantType,
-    clientId: claims.client_id,
-    subject: claims.sub,
-    ...(claims.grant_id !== undefined && { grantId: claims.grant_id }),
-    jti: claims.jti,
-    scope: claims.scope,
-    resource,
-    expiresAt: claims.exp,
-  })
+  const { client_id: clientId, sub: subject, grant_id: grantId, jti, scope, exp: expiresAt } = claims
+  const issued = { grantType, clientId, subject, jti, scope, resource, expiresAt }
+  emit('token.issued', grantId === undefined ? issued : { ...issued, grantId })
 }
 
 /** What `token_type` says (RFC 9449 §5); tokens bound to a certificate are used like bearer tokens (RFC 8705 §3). */
@@ -120,13 +113,10 @@ export function tokenTypeOf(confirmation: Confirmation | undefined): TokenRespon
 }
 
 /** What a refresh token is bound to: those of clients that authenticate are bound to that (RFC 9449 §5, RFC 8705 §4). */
-export function boundToFor(
-  client: Client,
-  confirmation: Confirmation | undefined,
-): { readonly boundTo?: TokenHash } {
+export function boundToFor(client: Client, confirmation: Confirmation | undefined): TokenHash | undefined {
   return confirmation === undefined || client.authenticationMethod !== 'none'
-    ? {}
-    : { boundTo: boundToOf(confirmation) }
+    ? undefined
+    : boundToOf(confirmation)
 }
 
 /** Who an event is about. */

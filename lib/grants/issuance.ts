@@ -93,9 +93,8 @@ export function createGrantIssuance({
       (policy.idpSession !== undefined && (checkIdpSession !== undefined || revocations.hasMovedSessions())),
 
     /** What the store has to be told of the session of a grant that was read: that it ends at another time by now. */
-    movedEnd(grant: Grant | undefined, policy: RefreshPolicy): { readonly idpSessionEnd?: NumericDate } {
-      const end = grant && sessionEnd(grant, policy)
-      return end === undefined || end === 0 ? {} : { idpSessionEnd: end }
+    movedEnd(grant: Grant | undefined, policy: RefreshPolicy): NumericDate | undefined {
+      return (grant && sessionEnd(grant, policy)) || undefined
     },
 
     /** What tokens of this client can be for today. */
@@ -144,11 +143,15 @@ export function createGrantIssuance({
       if (limits !== undefined && isOver(limits))
         throw new OAuthError('invalid_grant', 'the session at the identity provider is about to end')
       const { resource, scope } = readTokenTarget(resources, grant, wanted, client)
+      const { audience, lifetime, format } = accessTokenTerms(client, resource)
+      const session = policy.idpSession && idpSessionKeys(grant.idpSession)
       const minted = await mint(
         {
           clientId: client.id,
           subject: grant.subject,
-          ...accessTokenTerms(client, resource),
+          audience,
+          lifetime,
+          format,
           scope,
           bound: limits === undefined ? (end ?? sessionEndOf(grant, policy)) : limits.bound,
           authTime: grant.authTime,
@@ -156,27 +159,26 @@ export function createGrantIssuance({
           amr: grant.amr,
           grantId: grant.id,
           grantedAt: grant.createdAt,
-          ...(policy.idpSession !== undefined && {
-            ...idpSessionKeys(grant.idpSession),
-            sessionBegan: grant.sessionBegan,
-          }),
+          session: session?.session,
+          idpSubject: session?.idpSubject,
+          sessionBegan: session && grant.sessionBegan,
           confirmation,
           customClaims,
         },
         signer,
       )
       reportIssued(emit, minted, grantType, resource.identifier)
-      return {
+      const answer: TokenResponse = {
         access_token: minted.token,
         token_type: tokenTypeOf(confirmation),
         expires_in: minted.expiresIn,
-        scope: scope.join(' '),
-        ...(refreshToken !== undefined &&
-          limits !== undefined && {
-            refresh_token: refreshToken.text,
-            refresh_token_expires_in: Math.floor(limits.expiresAt - limits.now),
-          }),
+        scope: minted.claims.scope,
       }
+      if (refreshToken !== undefined && limits !== undefined) {
+        answer.refresh_token = refreshToken.text
+        answer.refresh_token_expires_in = Math.floor(limits.expiresAt - limits.now)
+      }
+      return answer
     },
   }
 }

@@ -40,7 +40,8 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     if (token === undefined || next === undefined) throw refusals.unknown()
 
     const wanted = readWanted(form)
-    const confirmed = await orRefusal(sender.confirm())
+    const confirming = sender.confirm()
+    const confirmed = confirming && (await orRefusal(confirming))
     const isRefused = confirmed instanceof OAuthError
     const confirmation = isRefused ? undefined : confirmed
     const policy = options.refreshPolicyOf(client)
@@ -57,9 +58,11 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       family.tokenHash === token.hash &&
       family.grant.clientId === client.id
     const ahead = isCurrent ? await issuance.consult(family.grant, request) : undefined
-    await revocations.fresh()
+    if (!revocations.isFresh()) await revocations.fresh()
     const signer = await options.signer()
-    const used = isRefused ? confirmed : await orRefusal(sender.use())
+    const using = isRefused ? undefined : sender.use()
+    const used = isRefused ? confirmed : using && (await orRefusal(using))
+    const proven = used instanceof OAuthError ? 'unproven' : boundToFor(client, confirmation)
     const attempt: RefreshRequest = {
       grantId: token.grantId,
       generation: token.generation,
@@ -68,12 +71,13 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       next: { hash: next.hash, keyId: next.keyId },
       nonce: randomId(random),
       clientId: client.id,
-      ...(used instanceof OAuthError ? { boundTo: 'unproven' } : boundToFor(client, confirmation)),
+      boundTo: proven,
       policy,
       grace: refreshGrace,
-      ...wanted,
+      scope: wanted.scope,
+      resource: wanted.resource,
       obtainable: issuance.obtainableBy(client),
-      ...(isCurrent && issuance.movedEnd(family.grant, policy)),
+      idpSessionEnd: isCurrent ? issuance.movedEnd(family.grant, policy) : undefined,
     }
     let outcome = await grants.refresh(attempt)
     if (outcome.outcome === 'expired') {

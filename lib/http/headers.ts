@@ -20,13 +20,16 @@ export function sendJson(res: Response, status: number, body: unknown, type = 'a
 export function sendText(res: Response, status: number, text: string, type: string): void {
   res.statusCode = status
   res.setHeader('Content-Type', type)
-  res.setHeader('Content-Length', Buffer.byteLength(text))
+  const length = Buffer.byteLength(text)
+  res.setHeader('Content-Length', length)
   res.setHeader('X-Content-Type-Options', 'nosniff')
   setImmediate(() => {
     // Something of the app's may have answered meanwhile, a time limit for example.
     if (res.writableEnded) return
     try {
-      res.end(res.req.method === 'HEAD' ? undefined : text)
+      if (res.req.method === 'HEAD') res.end()
+      // What is ASCII is the same in both, and copied for less in this one.
+      else res.end(text, length === text.length ? 'latin1' : 'utf8')
     } catch (error) {
       // What the app hung into its answers threw. Nobody is above to catch it: it would end the process.
       res.req.next?.(error)

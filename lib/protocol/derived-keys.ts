@@ -7,9 +7,9 @@ import { hmac, hmacText } from './hmac.ts'
  */
 export interface DerivedKeys {
   readonly id: string
-  /** Tags refresh tokens, codes and opaque access tokens: a forgery costs one HMAC and no store call. */
+  /** Tags codes and opaque access tokens: a forgery costs one HMAC and no store call. */
   readonly tag: KeyObject
-  /** Derives a refresh token from its predecessor, the first from its code. */
+  /** Tags a refresh token and derives it from its predecessor, the first from its code. */
   readonly succession: KeyObject
   /** Wraps the data keys that seal the private halves of the key ring. */
   readonly sealing: KeyObject

@@ -81,14 +81,14 @@ export interface CodeRedemption {
   readonly obtainable: Obtainable
   readonly policy: RefreshPolicy
   /** When the session at the identity provider ends by now, instead of what the grant says. */
-  readonly idpSessionEnd?: NumericDate
+  readonly idpSessionEnd?: NumericDate | undefined
   /** Open a refresh-token family with this token as its first, where the policy lets the grant have one. */
   readonly family?: {
     readonly token: NextToken
     /** Of the family: a token of another lineage is none of it, whatever else it says. */
     readonly lineage: TokenHash
     /** The family works with this key or certificate alone. */
-    readonly boundTo?: TokenHash
+    readonly boundTo?: TokenHash | undefined
   }
 }
 
@@ -134,14 +134,14 @@ export interface RefreshRequest {
    * The key or certificate that the request proved, where families of the client are bound: a family that has none yet is bound
    * to it. `unproven`: the proof is bad, so nothing is given; what is spent is seen as spent all the same.
    */
-  readonly boundTo?: TokenHash | 'unproven'
+  readonly boundTo?: TokenHash | 'unproven' | undefined
   readonly policy: RefreshPolicy
   /** When the session at the identity provider ends by now, instead of what the record says; it is recorded. */
-  readonly idpSessionEnd?: NumericDate
+  readonly idpSessionEnd?: NumericDate | undefined
   /** Seconds after first use in which the immediate predecessor may be retried. */
   readonly grace: number
-  readonly scope?: readonly string[]
-  readonly resource?: string
+  readonly scope?: readonly string[] | undefined
+  readonly resource?: string | undefined
   readonly obtainable: Obtainable
 }
 

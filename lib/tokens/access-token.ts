@@ -83,30 +83,35 @@ export interface Signer {
 export function signAccessToken(
   claims: AatClaims & Record<string, unknown>,
   signer: Signer,
-): Promise<string> {
+): string | Promise<string> {
   return signJwt(ACCESS_TOKEN_TYPE, claims, signer)
 }
 
-/** The header's segment, by key and type: once for each is enough. */
-const headers = new WeakMap<KeyObject, Map<string, string>>()
-
-function headerOf(typ: string, { alg, kid, privateKey }: Signer): string {
-  const known = headers.get(privateKey) ?? new Map<string, string>()
-  const name = `${alg} ${kid} ${typ}`
-  let header = known.get(name)
-  if (header === undefined) {
-    header = Buffer.from(JSON.stringify({ alg, typ, kid })).toString('base64url')
-    headers.set(privateKey, known.set(name, header))
-  }
-  return header
+interface Header extends Pick<Signer, 'alg' | 'kid'> {
+  readonly segment: string
 }
 
-/** A compact JWS whose header is exactly `alg`, `typ`, `kid`. The type is what tells one kind of JWT from another. */
-export async function signJwt(typ: string, claims: object, signer: Signer): Promise<string> {
-  const signingInput = `${headerOf(typ, signer)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
-  const signed = signWith(signer.alg, signer.privateKey, Buffer.from(signingInput))
-  const signature = Buffer.isBuffer(signed) ? signed : await signed
-  return `${signingInput}.${signature.toString('base64url')}`
+/** The header's segment, by key and type: once for each is enough. */
+const headers = new WeakMap<KeyObject, Map<string, Header>>()
+
+function headerOf(typ: string, { alg, kid, privateKey }: Signer): string {
+  const ofKey = headers.get(privateKey)
+  const known = ofKey?.get(typ)
+  if (known?.kid === kid && known.alg === alg) return known.segment
+  const segment = Buffer.from(JSON.stringify({ alg, typ, kid })).toString('base64url')
+  headers.set(privateKey, (ofKey ?? new Map<string, Header>()).set(typ, { alg, kid, segment }))
+  return segment
+}
+
+/**
+ * A compact JWS whose header is exactly `alg`, `typ`, `kid`. The type is what tells one kind of JWT from another.
+ * @returns no promise where the signature is made at once
+ */
+export function signJwt(typ: string, claims: object, signer: Signer): string | Promise<string> {
+  const input = `${headerOf(typ, signer)}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`
+  const signed = signWith(signer.alg, signer.privateKey, Buffer.from(input, 'latin1'))
+  const withSignature = (signature: Buffer) => `${input}.${signature.toString('base64url')}`
+  return Buffer.isBuffer(signed) ? withSignature(signed) : signed.then(withSignature)
 }
 
 export interface ClaimRules {

@@ -22,7 +22,7 @@ export function authorizationCodes(keys: readonly [DerivedKeys, ...DerivedKeys[]
     create(): AuthorizationCode {
       const grantId = random(GRANT_ID_BYTES)
       const secret = random(SECRET_BYTES)
-      const text = format.write(grantId, secret, tagOf(keys[0], grantId, secret))
+      const text = format.write(Buffer.concat([grantId, secret, tagOf(keys[0], grantId, secret)]))
       return { grantId: grantId.toString('base64url'), text, hash: sha256(text), secret }
     },
 

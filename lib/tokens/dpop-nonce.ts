@@ -20,7 +20,7 @@ export function dpopNonces(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
     current(now: NumericDate): string {
       const period = Buffer.alloc(4)
       period.writeUInt32BE(Math.floor(now / PERIOD))
-      return format.write(period, tagOf(keys[0], period))
+      return format.write(Buffer.concat([period, tagOf(keys[0], period)]))
     },
 
     /** Until when a nonce is good; `undefined` for one that is not. */

@@ -26,7 +26,7 @@ export function signIntrospection(
   { issuer, audience, now }: Exchange,
   introspection: object,
   signer: Signer,
-): Promise<string> {
+): string | Promise<string> {
   return signJwt(
     TYPE,
     { iss: issuer, aud: audience, iat: Math.floor(now), token_introspection: introspection },

@@ -92,7 +92,8 @@ export function createMint(
     if (order.confirmation !== undefined) claims.cnf = order.confirmation
     const all = order.customClaims === undefined ? claims : { ...order.customClaims, ...claims }
     if (order.format === 'opaque') return { token: await opaque.issue(all), claims, expiresIn }
-    const token = await signAccessToken(all, signer)
+    const signed = signAccessToken(all, signer)
+    const token = typeof signed === 'string' ? signed : await signed
     if (token.length > MAX_ISSUED_TOKEN) {
       throw new Error(
         `an access token of ${token.length} characters is over ${MAX_ISSUED_TOKEN}: fewer scopes or smaller custom claims are needed`,

@@ -43,7 +43,7 @@ export function opaqueAccessTokens(
       const { grant_id: grantId } = claims
       const home = grantId === undefined ? random(GRANT_ID_BYTES) : Buffer.from(grantId, 'base64url')
       const secret = random(SECRET_BYTES)
-      const text = format.write(home, secret, tagOf(keys[0], home, secret))
+      const text = format.write(Buffer.concat([home, secret, tagOf(keys[0], home, secret)]))
       const place = { home: home.toString('base64url'), hash: tokenHash(text) }
       await store.save(place, JSON.stringify(claims), claims.exp)
       return text

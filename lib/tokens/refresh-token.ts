@@ -5,9 +5,9 @@ import { GRANT_ID_BYTES, TAG_BYTES, tokenFormat } from './token-format.ts'
 /**
  * A refresh token: `aat_rt_` + base64url( grant id 16 | generation u32 | lineage 16 | secret 16 | tag 16 ).
  *
- * The secret of generation g + 1 is an HMAC of the presented token of generation g. So any number of concurrent
- * refreshes, on any number of instances, compute the same successor, nobody stores it, and a lost reply is answered
- * again; whoever holds the store alone, or an old token alone, computes nothing.
+ * One HMAC of all but the tag yields both the tag of this token and, in its other half, the secret of the next one. So any
+ * number of concurrent refreshes, on any number of instances, compute the same successor, nobody stores it, and a lost reply
+ * is answered again; whoever holds the store alone, or an old token alone, computes nothing.
  *
  * The lineage is random for each family and the same in all of its tokens; the store knows its hash. It proves descent
  * where the store has lost track of generations, so that not even the store and the configured secrets together make
@@ -22,15 +22,23 @@ export interface RefreshToken {
   readonly hash: TokenHash
   /** Hash of what all tokens of the family share. */
   readonly lineage: TokenHash
-  /** Lineage and secret: what the next token is derived from. Never leaves the process, as little as the text does. */
-  readonly seed: Buffer
+  /** All of its bytes but the tag. Never leaves the process, as little as the text does. */
+  readonly body: Buffer
+  /** The secret of the next one, as the configured secret that made this one derives it; kept as close. */
+  readonly next: Buffer
 }
 
-/** The lineage's half and the secret's. */
 const HALF_BYTES = 16
-const SECRET_BYTES = 2 * HALF_BYTES
+/** Where the parts of a token begin, and where it ends. */
+const AT = {
+  generation: GRANT_ID_BYTES,
+  lineage: GRANT_ID_BYTES + 4,
+  secret: GRANT_ID_BYTES + 4 + HALF_BYTES,
+}
+const TAG_AT = AT.secret + HALF_BYTES
+const SIZE = TAG_AT + TAG_BYTES
 const MAX_GENERATION = 0xffff_ffff
-const format = tokenFormat('aat_rt_', GRANT_ID_BYTES + 4 + SECRET_BYTES + TAG_BYTES)
+const format = tokenFormat('aat_rt_', SIZE)
 
 /** Reads and derives refresh tokens with the configured secrets, newest first. */
 export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
@@ -38,48 +46,57 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
 
   function make(
     key: DerivedKeys,
-    grantId: Buffer,
+    grantId: string,
     generation: number,
-    secret: Buffer,
-    lineage = lineageOf(secret),
+    secrets: { readonly lineage: Buffer; readonly secret: Buffer },
+    lineage = tokenHash(secrets.lineage),
   ): RefreshToken {
-    const counter = uint32(generation)
-    const text = format.write(grantId, counter, secret, tagOf(key, grantId, counter, secret))
+    const bytes = Buffer.allocUnsafe(SIZE)
+    bytes.write(grantId, 'base64url')
+    bytes.writeUInt32BE(generation, AT.generation)
+    bytes.set(secrets.lineage, AT.lineage)
+    bytes.set(secrets.secret, AT.secret)
+    const body = bytes.subarray(0, TAG_AT)
+    const drawn = draw(key, body)
+    bytes.set(tagOf(drawn), TAG_AT)
+    const text = format.write(bytes)
     return {
-      grantId: grantId.toString('base64url'),
+      grantId,
       generation,
       keyId: key.id,
       text,
       hash: tokenHash(text),
       lineage,
-      seed: secret,
+      body,
+      next: nextOf(drawn),
     }
   }
 
   return {
     /** Generation 0, derived from the secret of the code that opens the family. */
     first(grantId: string, codeSecret: Buffer): RefreshToken {
-      const id = Buffer.from(grantId, 'base64url')
-      const lineage = mac(newest.succession, 'line', id, codeSecret).subarray(0, HALF_BYTES)
-      const secret = mac(newest.succession, 'first', id, codeSecret).subarray(0, HALF_BYTES)
-      return make(newest, id, 0, Buffer.concat([lineage, secret]))
+      const secrets = mac(newest.succession, 'first', Buffer.from(grantId, 'base64url'), codeSecret)
+      const [lineage, secret] = [secrets.subarray(0, HALF_BYTES), secrets.subarray(HALF_BYTES)]
+      return make(newest, grantId, 0, { lineage, secret })
     },
 
     /** A well-formed token with a valid tag, or `undefined`; a forgery costs one HMAC for each secret. */
     read(text: string): RefreshToken | undefined {
       const bytes = format.read(text)
       if (bytes === undefined) return undefined
-      const { grantId, counter, secret, tag } = split(bytes)
+      const [body, tag] = [bytes.subarray(0, TAG_AT), bytes.subarray(TAG_AT)]
       for (const key of keys) {
-        if (sameTag(tag, tagOf(key, grantId, counter, secret))) {
+        const drawn = draw(key, body)
+        if (sameTag(tag, tagOf(drawn))) {
           return {
-            grantId: grantId.toString('base64url'),
-            generation: counter.readUInt32BE(),
+            grantId: bytes.toString('base64url', 0, GRANT_ID_BYTES),
+            generation: bytes.readUInt32BE(AT.generation),
             keyId: key.id,
             text,
             hash: tokenHash(text),
-            lineage: lineageOf(secret),
-            seed: secret,
+            lineage: tokenHash(lineageOf(bytes)),
+            body,
+            next: nextOf(drawn),
           }
         }
       }
@@ -94,15 +111,12 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
     successor(token: RefreshToken, keyId: string = newest.id): RefreshToken | undefined {
       const key = keys.find(({ id }) => id === keyId)
       if (key === undefined || token.generation >= MAX_GENERATION) return undefined
-      const grantId = Buffer.from(token.grantId, 'base64url')
-      const secret = token.seed
-      const generation = token.generation + 1
-      const next = mac(key.succession, 'succ', grantId, uint32(generation), secret).subarray(0, HALF_BYTES)
+      const secret = key.id === token.keyId ? token.next : nextOf(draw(key, token.body))
       return make(
         key,
-        grantId,
-        generation,
-        Buffer.concat([secret.subarray(0, HALF_BYTES), next]),
+        token.grantId,
+        token.generation + 1,
+        { lineage: lineageOf(token.body), secret },
         token.lineage,
       )
     },
@@ -111,27 +125,19 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
 
 export type RefreshTokens = ReturnType<typeof refreshTokens>
 
-function tagOf(key: DerivedKeys, grantId: Buffer, counter: Buffer, secret: Buffer): Buffer {
-  return mac(key.tag, 'tag', grantId, counter, secret).subarray(0, TAG_BYTES)
+/** What a configured secret makes of a token: 32 bytes. */
+function draw(key: DerivedKeys, body: Buffer): Buffer {
+  return mac(key.succession, 'token', body)
 }
 
-function lineageOf(secret: Buffer): TokenHash {
-  return tokenHash(secret.subarray(0, HALF_BYTES))
+function tagOf(drawn: Buffer): Buffer {
+  return drawn.subarray(0, TAG_BYTES)
 }
 
-function uint32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4)
-  bytes.writeUInt32BE(value)
-  return bytes
+function nextOf(drawn: Buffer): Buffer {
+  return drawn.subarray(TAG_BYTES)
 }
 
-function split(bytes: Buffer) {
-  const secretAt = GRANT_ID_BYTES + 4
-  const tagAt = secretAt + SECRET_BYTES
-  return {
-    grantId: bytes.subarray(0, GRANT_ID_BYTES),
-    counter: bytes.subarray(GRANT_ID_BYTES, secretAt),
-    secret: bytes.subarray(secretAt, tagAt),
-    tag: bytes.subarray(tagAt),
-  }
+function lineageOf(bytes: Buffer): Buffer {
+  return bytes.subarray(AT.lineage, AT.secret)
 }

@@ -7,7 +7,7 @@ import { decodeBase64url } from '../protocol/encoding.ts'
 export function tokenFormat(prefix: string, size: number) {
   const pattern = new RegExp(`^${prefix}[A-Za-z0-9_-]{${Math.ceil((size * 4) / 3)}}$`)
   return {
-    write: (...parts: Uint8Array[]) => prefix + Buffer.concat(parts).toString('base64url'),
+    write: (bytes: Buffer) => prefix + bytes.toString('base64url'),
     /** The bytes of a token in its one canonical spelling, or `undefined`. */
     read(text: string): Buffer | undefined {
       if (!pattern.test(text)) return undefined

@@ -37,6 +37,9 @@ const AT = {
   keyIdLength: 96,
 } as const
 
+/** A hash: its bytes, and how long it is in base64url. */
+const [HASH_BYTES, HASH_LENGTH] = [16, 22]
+
 const endReasons: readonly (EndReason | undefined)[] = [undefined, 'revoked', 'reused', 'code_reused']
 
 /** A record as it was read. */
@@ -60,7 +63,7 @@ export function readFamilyRecord(grantId: string, record: Buffer): FamilyRecord 
       generation: record.readUInt32BE(AT.generation),
       tokenHash: readHash(record, AT.token),
       lineage: readHash(record, AT.lineage),
-      ...(isBound && { boundTo: readHash(record, keyIdEnd) }),
+      boundTo: isBound ? readHash(record, keyIdEnd) : undefined,
       openedAt: readTime(record, AT.openedAt),
       periodStart: readTime(record, AT.periodStart),
       lastUsedAt: readTime(record, AT.lastUsedAt),
@@ -106,20 +109,20 @@ export function writeGrant({
 
 export function readGrant(id: string, bytes: Buffer): Grant {
   let at = 12
-  const next = () => {
+  const next = (read = readText) => {
     const from = at + 2
     at = from + bytes.readUInt16BE(at)
-    return bytes.subarray(from, at)
+    return read(bytes, from, at)
   }
-  const clientId = readClientId(next())
-  const [subject, scope, resources] = [next().toString(), next().toString(), next().toString()]
+  const clientId = next(readClientId)
+  const subject = next()
+  const scope = next()
+  const resources = next()
   let sessionEnd: NumericDate | undefined
   if (bytes[at] === SESSION_END[0]) {
     sessionEnd = readTime(bytes, at + 1) || undefined
     at += 7
   }
-  const extra: Pick<Grant, 'acr' | 'amr' | 'idpSession' | 'sessionBegan'> =
-    at < bytes.length ? JSON.parse(bytes.toString('utf8', at)) : {}
   const grant: Grant = {
     id,
     clientId,
@@ -128,9 +131,16 @@ export function readGrant(id: string, bytes: Buffer): Grant {
     resources: resources.split(' '),
     createdAt: readTime(bytes, 0),
     authTime: readTime(bytes, 6),
-    ...extra,
   }
-  return withEnd(grant, sessionEnd)
+  if (at === bytes.length) return grant
+  const extra: Pick<Grant, 'acr' | 'amr' | 'idpSession' | 'sessionBegan'> = JSON.parse(
+    bytes.toString('utf8', at),
+  )
+  return withEnd({ ...grant, ...extra }, sessionEnd)
+}
+
+function readText(bytes: Buffer, from: number, to: number): string {
+  return bytes.toString('utf8', from, to)
 }
 
 /** No text begins with this byte in UTF-8. */
@@ -143,19 +153,26 @@ export function clientIdBytes(id: string): Buffer {
   return bytes === undefined ? Buffer.from(id) : Buffer.concat([REGISTERED, bytes])
 }
 
-function readClientId(bytes: Buffer): string {
-  return bytes[0] === REGISTERED[0] ? REGISTERED_ID_PREFIX + bytes.toString('base64url', 1) : bytes.toString()
+function readClientId(bytes: Buffer, from: number, to: number): string {
+  return bytes[from] === REGISTERED[0]
+    ? REGISTERED_ID_PREFIX + bytes.toString('base64url', from + 1, to)
+    : readText(bytes, from, to)
 }
 
 /** A hash as the record keeps it: 16 bytes. */
 export function hashBytes(hash: Sha256): Buffer {
-  const bytes = Buffer.from(hash, 'base64url')
-  if (bytes.length !== 16) throw new TypeError('a hash of 128 bits is needed here')
-  return bytes
+  return writeHash(Buffer.allocUnsafe(HASH_BYTES), 0, hash)
+}
+
+/** @throws TypeError where it has other than 16 bytes */
+export function writeHash(into: Buffer, at: number, hash: Sha256): Buffer {
+  if (hash.length !== HASH_LENGTH || into.write(hash, at, 'base64url') !== HASH_BYTES)
+    throw new TypeError('a hash of 128 bits is needed here')
+  return into
 }
 
 function readHash(record: Buffer, at: number): TokenHash {
-  return record.toString('base64url', at, at + 16) as TokenHash
+  return record.toString('base64url', at, at + HASH_BYTES) as TokenHash
 }
 
 function readTime(bytes: Buffer, at: number): NumericDate {

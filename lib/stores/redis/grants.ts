@@ -12,7 +12,7 @@ import {
 import { isGrantId, type Keys } from './keys.ts'
 import {
   boundToArgument,
-  nonceArgument,
+  hashesArgument,
   obtainableArgument,
   resourceArgument,
   scopeArgument,
@@ -150,12 +150,7 @@ export function redisGrants({ run }: Runner, keys: Keys): GrantStore {
         [
           clientIdBytes(request.clientId),
           request.generation,
-          Buffer.concat([
-            hashBytes(request.tokenHash),
-            hashBytes(request.lineage),
-            hashBytes(request.next.hash),
-            nonceArgument(request.nonce),
-          ]),
+          hashesArgument(request),
           request.next.keyId,
           policy.issuance,
           toMilliseconds(policy.lifetime),

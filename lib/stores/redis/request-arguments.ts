@@ -1,6 +1,6 @@
 import type { NumericDate } from '../../protocol/time.ts'
 import type { Obtainable, RefreshPolicy, RefreshRequest } from '../ports.ts'
-import { hashBytes, toMilliseconds } from './family-record.ts'
+import { hashBytes, toMilliseconds, writeHash } from './family-record.ts'
 import { linesOf } from './lines.ts'
 
 /** What a request asks for, as scripts read it: " " before each scope token, or nothing. */
@@ -29,11 +29,18 @@ export function obtainableArgument(obtainable: Obtainable): string {
   return lines
 }
 
-/** As much of a nonce as tells one request of a family from another. */
-export function nonceArgument(nonce: string): Buffer {
-  const bytes = Buffer.from(nonce, 'base64url')
-  if (bytes.length < 8) throw new TypeError('a nonce has at least 64 random bits, base64url')
-  return bytes.subarray(0, 8)
+/**
+ * Hashes of the presented token, its lineage and its successor, and as much of the nonce as tells one request of a family from
+ * another.
+ */
+export function hashesArgument({ tokenHash, lineage, next, nonce }: RefreshRequest): Buffer {
+  const bytes = Buffer.allocUnsafe(56)
+  writeHash(bytes, 0, tokenHash)
+  writeHash(bytes, 16, lineage)
+  writeHash(bytes, 32, next.hash)
+  if (bytes.write(nonce, 48, 8, 'base64url') < 8)
+    throw new TypeError('a nonce has at least 64 random bits, base64url')
+  return bytes
 }
 
 /** The key that a refresh proved, as a record keeps it; or nothing, or that its proof is bad. */

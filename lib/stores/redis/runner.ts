@@ -64,6 +64,9 @@ export function createRunner({
 }: RunnerOptions) {
   const coalesce = createCoalescing(client)
   const sendCommand = createSend(client)
+  /** What the nonces of this runner begin with; a number makes them differ. */
+  const own = randomId(random, 9)
+  let runs = 0
   let inFlight = 0
   /** Counts connections: which one is there now, and which was left because it was out of step. */
   let connection = 0
@@ -101,14 +104,21 @@ export function createRunner({
     givesUpAt: number,
     ahead = offset,
   ): Promise<Reply> {
-    const nonce = randomId(random, 12)
+    const nonce = `${own}${++runs}`
     const sent = monotonic() * 1000
     // A server that was never heard says first what time it is there, and does nothing: who knows when it gets this.
     // The offset is never too great, so this is not after the caller has given up; where it is too small, the answer tells.
     const late = ahead === undefined ? 0 : Math.floor(givesUpAt + ahead)
     const time = clock === undefined ? '' : Math.round(clock() * 1000)
-    const parameters = [keys.length, ...keys, nonce, late, time, ...args]
-    const answer = await evaluate(script, parameters, durable)
+    const parameters = [script.sha, keys.length, ...keys, nonce, late, time, ...args]
+    let answer: unknown
+    try {
+      answer = await call('EVALSHA', parameters, durable)
+    } catch (error) {
+      // The body only where the server does not have it: a restart, a failover, SCRIPT FLUSH.
+      if (codeOf(error) !== 'NOSCRIPT') throw error
+      answer = await call('EVAL', [script.body, ...parameters.slice(1)], durable)
+    }
     const received = monotonic() * 1000
     if (!Array.isArray(answer) || String(answer[0]) !== nonce) {
       // Replies and commands are out of step on this connection; whatever follows on it would be wrong too.
@@ -122,35 +132,16 @@ export function createRunner({
     return { outcome, now: serverNow / 1000, rest: answer.slice(3) as Buffer[] }
   }
 
-  /** EVALSHA, and the body only where the server does not have it (a restart, a failover, SCRIPT FLUSH). */
-  async function evaluate(
-    { sha, body }: Script,
-    parameters: readonly Argument[],
-    durable: boolean,
-  ): Promise<unknown> {
-    const call = (command: string, text: string) => {
-      coalesce()
-      return durable && replicas > 0
-        ? acknowledged(command, text, parameters)
-        : sendCommand(command, [text, ...parameters])
-    }
-    try {
-      return await call('EVALSHA', sha)
-    } catch (error) {
-      if (codeOf(error) !== 'NOSCRIPT') throw error
-      return call('EVAL', body)
-    }
+  function call(command: string, parameters: Argument[], durable: boolean): Promise<unknown> {
+    coalesce()
+    return durable && replicas > 0 ? acknowledged(command, parameters) : sendCommand(command, parameters)
   }
 
   /** The write, and at once behind it on the same connection a question whether replicas have it. */
-  async function acknowledged(
-    command: string,
-    text: string,
-    parameters: readonly Argument[],
-  ): Promise<unknown> {
+  async function acknowledged(command: string, parameters: readonly Argument[]): Promise<unknown> {
     const results = await client
       .pipeline([
-        ['callBuffer', command, text, ...parameters],
+        ['callBuffer', command, ...parameters],
         ['call', 'WAIT', replicas, Math.ceil(deadline / 2)],
       ])
       .exec()
