@@ -35,3 +35,19 @@ test('what a listener promises in a library’s own way is waited for like any p
   process.emitWarning = emitWarning
   expect(warnings).toEqual(['express-aat: a listener of client.authentication_failed threw RangeError'])
 })
+
+test('what a listener changes in an event changes nothing but that', async () => {
+  const world = await startWorld()
+  world.aat.on(
+    'client.registered',
+    ({ redirectUris }) => void (redirectUris as string[]).push('https://evil.example'),
+  )
+  const response = await fetch(world.endpoint('register'), {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ redirect_uris: ['https://app.example/cb'], token_endpoint_auth_method: 'none' }),
+  })
+  const { redirect_uris: uris } = (await response.json()) as { redirect_uris: string[] }
+  await world.close()
+  expect(uris).toEqual(['https://app.example/cb'])
+})

@@ -107,6 +107,14 @@ test('htu: normalised, without query and fragment; nothing else passes for it', 
     await expectRefused(key.proof('POST', other), other.length < 3000 ? 'htu' : 'too long')
 })
 
+test('a key is read last: it costs more than the claims beside it', async () => {
+  const jwk = { kty: 'EC', crv: 'P-256', x: 'no', y: 'key' }
+  const bad = (more: object) =>
+    forge({ typ: 'dpop+jwt', alg: 'ES256', jwk }, claims(more), 'ES256', key.privateKey)
+  await expectRefused(bad({}), /^jwk/)
+  await expectRefused(bad({ htm: 'GET' }), 'htm is another method')
+})
+
 test('DPO-005: htu that is no string, and every other claim of the wrong kind', async () => {
   for (const htu of [{}, 1, null, [uri], true, undefined])
     await expectRefused(key.proof('POST', uri, { htu }), 'htu')

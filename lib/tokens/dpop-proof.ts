@@ -4,7 +4,7 @@ import { normalizeHttpUri } from '../protocol/http-uri.ts'
 import { verifyLater } from '../protocol/jwa.ts'
 import type { NumericDate } from '../protocol/time.ts'
 import type { DpopNonces } from './dpop-nonce.ts'
-import { type ProofKey, readJsonSegment, readProofKey, rememberProofKey } from './proof-key.ts'
+import { readJsonSegment, readProofKey, rememberProofKey } from './proof-key.ts'
 
 /** Characters. One with an RSA key of 4096 bits has some 2,600. */
 const MAX_PROOF = 4096
@@ -41,7 +41,7 @@ export interface ProofProblem {
   readonly wantsNonce?: true
 }
 
-interface ParsedProof extends ProofKey {
+interface ParsedProof {
   readonly headerText: string
   readonly claims: Record<string, unknown>
   readonly signingInput: Buffer
@@ -49,8 +49,8 @@ interface ParsedProof extends ProofKey {
 }
 
 /**
- * Verifies a DPoP proof (RFC 9449 §4.3), all but that it was not used before. The claims come ahead of the signature, which
- * costs most and vouches for nothing but the proof's own key.
+ * Verifies a DPoP proof (RFC 9449 §4.3), all but that it was not used before. The claims come ahead of key and signature, which
+ * cost most and vouch for nothing but themselves.
  * @returns the problem is for events, never for the client
  */
 export async function verifyDpopProof(
@@ -84,10 +84,12 @@ export async function verifyDpopProof(
           problem: nonce === undefined ? 'there is no nonce' : 'nonce is not a current one',
           wantsNonce: true,
         }
-  if (!(await verifyLater(proof.alg, proof.key, proof.signingInput, proof.signature)))
+  const read = readProofKey(proof.headerText)
+  if ('problem' in read) return read
+  const { alg, key: publicKey, jkt } = read
+  if (!(await verifyLater(alg, publicKey, proof.signingInput, proof.signature)))
     return { problem: 'signature' }
-  rememberProofKey(proof.headerText, proof)
-  const { jkt } = proof
+  rememberProofKey(proof.headerText, read)
   const key = sha256(JSON.stringify(['dpop', jkt, jti]))
   return { jkt, claim: { key, until: Math.ceil(until) + REMEMBERED_LONGER } }
 }
@@ -100,7 +102,7 @@ function isHashOf(ath: unknown, accessToken: string): boolean {
   return typeof ath === 'string' && sameHash(ath as Sha256, sha256(accessToken))
 }
 
-/** Form and key: a compact JWS of which nothing is verified yet. */
+/** Form: a compact JWS of which nothing is verified yet. */
 function parseProof(text: string): ParsedProof | ProofProblem {
   const match =
     text.length <= MAX_PROOF ? /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/.exec(text) : null
@@ -110,8 +112,6 @@ function parseProof(text: string): ParsedProof | ProofProblem {
   const signature = decodeBase64url(signatureText)
   if (claims === undefined || signature === undefined)
     return { problem: 'not canonical base64url of JSON objects' }
-  const read = readProofKey(headerText)
-  if ('problem' in read) return read
   const signingInput = Buffer.from(text.slice(0, headerText.length + 1 + payloadText.length))
-  return { ...read, headerText, claims, signingInput, signature }
+  return { headerText, claims, signingInput, signature }
 }
