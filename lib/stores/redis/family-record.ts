@@ -57,18 +57,18 @@ export function readFamilyRecord(grantId: string, record: Buffer): FamilyRecord 
   const isBound = record.readUInt8(AT.version) === 2
   const grantAt = keyIdEnd + (isBound ? 16 : 0)
   const over = readTime(record, AT.over)
+  const view: FamilyView = {
+    grant: readGrant(grantId, record.subarray(grantAt)),
+    generation: record.readUInt32BE(AT.generation),
+    tokenHash: readHash(record, AT.token),
+    lineage: readHash(record, AT.lineage),
+    openedAt: readTime(record, AT.openedAt),
+    periodStart: readTime(record, AT.periodStart),
+    lastUsedAt: readTime(record, AT.lastUsedAt),
+    ended: endReasons[record.readUInt8(AT.flags) % 4],
+  }
   return {
-    view: {
-      grant: readGrant(grantId, record.subarray(grantAt)),
-      generation: record.readUInt32BE(AT.generation),
-      tokenHash: readHash(record, AT.token),
-      lineage: readHash(record, AT.lineage),
-      boundTo: isBound ? readHash(record, keyIdEnd) : undefined,
-      openedAt: readTime(record, AT.openedAt),
-      periodStart: readTime(record, AT.periodStart),
-      lastUsedAt: readTime(record, AT.lastUsedAt),
-      ended: endReasons[record.readUInt8(AT.flags) % 4],
-    },
+    view: isBound ? { ...view, boundTo: readHash(record, keyIdEnd) } : view,
     keyId: record.toString('latin1', keyIdAt, keyIdEnd),
     isOver: (now) => now >= over,
   }
