@@ -185,6 +185,24 @@ test('HTP-017: the end of the window lets those go on who wait, where nobody is 
   expect(await Promise.all(first)).toEqual([200])
 })
 
+test('HTP-017: the end of the window is the end, also where it comes while those who wait are looked at', async () => {
+  const { ask, wrong, slowClients, thatArrives } = await startTight(2, 1)
+  const [slow] = await slowClients('slow')
+  expect(await ask(wrong)).toBe(401)
+  const first = await thatArrives(1, () => [ask(slow?.headers)])
+  const waiting = await thatArrives(1, () => [ask()])
+  const real = Date.now
+  const before = real()
+  let looks = 0
+  jest.spyOn(Date, 'now').mockImplementation(() => {
+    const isLook = new Error().stack?.includes('failure-limit') === true
+    return isLook && looks++ === 0 ? before : real() + 2000
+  })
+  expect(await Promise.all(waiting)).toEqual([200])
+  slow?.letGo()
+  expect(await Promise.all(first)).toEqual([200])
+})
+
 test('HTP-017: after the window so many go on as there is room for, and nobody overtakes those who wait', async () => {
   const { ask, wrong, log, slowClients, thatArrives } = await startTight(3)
   const clients = await slowClients('A', 'B', 'C', 'D', 'E')

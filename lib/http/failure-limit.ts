@@ -56,17 +56,20 @@ export function limitFailures(name: string, settings: false | Settings, parts: L
   // The machine's time, in which the limiter's stores tell theirs; never an injected one.
   const now = () => systemClock() * 1000
 
-  /** What failed in this window here. Read at once, so that nothing changes until it is judged. */
-  function failedOf(key: string): { totalHits: number; end: number } | undefined {
+  /**
+   * What failed in this window here. Read at once, so that nothing changes until it is judged.
+   * @param at one moment for all that is decided together: who is judged to wait is also woken
+   */
+  function failedOf(key: string, at: number): { totalHits: number; end: number } | undefined {
     const failed = failures.current.get(key) ?? failures.previous.get(key)
     const end = failed?.resetTime.getTime()
-    return failed && end !== undefined && now() < end ? { totalHits: failed.totalHits, end } : undefined
+    return failed && end !== undefined && at < end ? { totalHits: failed.totalHits, end } : undefined
   }
 
   /** When the source may come again, where it failed too often at all instances together. */
-  function endOfRefusal(key: string): number | undefined {
+  function endOfRefusal(key: string, at: number): number | undefined {
     const until = refusedUntil.get(key)
-    if (until === undefined || now() < until) return until
+    if (until === undefined || at < until) return until
     refusedUntil.delete(key)
     return undefined
   }
@@ -84,7 +87,7 @@ export function limitFailures(name: string, settings: false | Settings, parts: L
     source.underWay++
     const end = () => {
       source.underWay--
-      moveUp(key, source)
+      moveUp(key, source, now())
       if (source.underWay === 0) sources.delete(key)
     }
     return {
@@ -99,25 +102,25 @@ export function limitFailures(name: string, settings: false | Settings, parts: L
   }
 
   /** @returns `undefined` where it has to wait: as many are under way as may fail, so at least one */
-  function nextTurn(key: string, source: Source): Turn | undefined {
-    const failed = failedOf(key)
+  function nextTurn(key: string, source: Source, at: number): Turn | undefined {
+    const failed = failedOf(key, at)
     const count = failed?.totalHits ?? 0
-    const until = endOfRefusal(key) ?? (count >= limit ? failed?.end : undefined)
+    const until = endOfRefusal(key, at) ?? (count >= limit ? failed?.end : undefined)
     return until ?? (count + source.underWay < limit ? begin(key, source) : undefined)
   }
 
   /** Lets those who wait go on, as far as there is room. */
-  function moveUp(key: string, source: Source): void {
+  function moveUp(key: string, source: Source, at: number): void {
     if (source.line === undefined) return
-    source.line.moveUp(() => nextTurn(key, source))
-    wakeAtEnd(key, source)
+    source.line.moveUp(() => nextTurn(key, source, at))
+    wakeAtEnd(key, source, at)
   }
 
-  function wakeAtEnd(key: string, source: Source): void {
+  function wakeAtEnd(key: string, source: Source, at: number): void {
     clearTimeout(source.timer)
-    const failed = failedOf(key)
+    const failed = failedOf(key, at)
     if (source.line?.isEmpty !== false || failed === undefined) return
-    source.timer = setTimeout(() => moveUp(key, source), failed.end - now())
+    source.timer = setTimeout(() => moveUp(key, source, now()), failed.end - at)
     source.timer.unref()
   }
 
@@ -132,6 +135,7 @@ export function limitFailures(name: string, settings: false | Settings, parts: L
     res: Response,
     key: string,
     source: Source,
+    at: number,
   ): Promise<Attempt | undefined> {
     source.line ??= createWaitingLine(MAX_WAITING)
     const place = source.line.join(req, res)
@@ -143,7 +147,7 @@ export function limitFailures(name: string, settings: false | Settings, parts: L
       )
       return undefined
     }
-    wakeAtEnd(key, source)
+    wakeAtEnd(key, source, at)
     const turn = await place
     return turn === undefined ? undefined : answerOrGoOn(req, res, turn)
   }
@@ -160,10 +164,11 @@ export function limitFailures(name: string, settings: false | Settings, parts: L
     ): Attempt | undefined | Promise<Attempt | undefined> {
       warn(req)
       const source = sources.get(key) ?? { underWay: 0 }
+      const at = now()
       // First those who wait: what is left is nobody's.
-      moveUp(key, source)
-      const turn = nextTurn(key, source)
-      return turn === undefined ? waitInLine(req, res, key, source) : answerOrGoOn(req, res, turn)
+      moveUp(key, source, at)
+      const turn = nextTurn(key, source, at)
+      return turn === undefined ? waitInLine(req, res, key, source, at) : answerOrGoOn(req, res, turn)
     },
   }
 }

@@ -28,7 +28,7 @@ export function sendText(res: Response, status: number, text: string, type: stri
     if (res.writableEnded) return
     try {
       if (res.req.method === 'HEAD') res.end()
-      // What is ASCII is the same in both, and copied for less in this one.
+      // What is ASCII is the same in both, and copied for less in this one; Node writes the headers in the same encoding.
       else res.end(text, length === text.length ? 'latin1' : 'utf8')
     } catch (error) {
       // What the app hung into its answers threw. Nobody is above to catch it: it would end the process.

@@ -20,8 +20,8 @@ export function tokenHash(data: string | Uint8Array): TokenHash {
 }
 
 /**
- * SHA-256 of an access token as it was presented, one character for each byte: how what is known of it is found again in
- * memory. No other token and no other spelling of this one has it.
+ * SHA-256 of an access token as it was presented, one character for each byte: how what was seen of it, good or not, is found
+ * again in memory. No other token and no other spelling of this one has it.
  */
 export type TokenKey = string & { readonly tokenKey: true }
 

@@ -30,7 +30,7 @@ function blocksOf(key: KeyObject): Blocks {
 
 /**
  * HMAC-SHA256 (RFC 2104), by two calls of `crypto.hash`. `createHmac` makes an object with native memory for each, whose
- * collection costs a server more than the digest: a refresh, which needs three, takes a tenth less CPU without.
+ * collection costs a server more than the digest: with three of them a refresh took a tenth more CPU.
  * @param key of at most 64 bytes
  */
 export function hmac(key: KeyObject, parts: readonly (Uint8Array | string)[]): Buffer {

@@ -49,9 +49,9 @@ type Claims = Verified['claims']
 const nobody = () => ''
 
 /**
- * What a verified token is found by: the last 192 bits of its signature, or of the tag and secret of an opaque one. Then all of it is
- * compared. Hashing it costs more than everything else on the way of a token that is known; and how long the comparison takes, which
- * is not the same for all, is seen only by who knows the signature already.
+ * What a verified token is found by: 188 bits or more of its signature, or of an opaque one's tag and secret. Then all of it is
+ * compared. Hashing it costs more than everything else on the way of a token that is known. How long a comparison takes tells, by
+ * fractions of a nanosecond for each character, how far a text agrees with a token whose last 32 characters it has.
  */
 const tailOf = (token: string) => token.slice(-32)
 
