@@ -17,8 +17,8 @@ export type ServerOptions = Omit<http.ServerOptions, 'IncomingMessage' | 'Server
 export type SecureServerOptions = Omit<https.ServerOptions, 'IncomingMessage' | 'ServerResponse'>
 
 /**
- * `http.createServer(options, app)` for less CPU. Express changes the prototype of every request and response, upon which V8
- * gives up what it has learnt about these objects. Here they are created with the app's prototypes in the first place, so that
+ * `http.createServer(options, app)` for less CPU. Express changes the prototype of every request and response, upon which V8 (in
+ * Node 20 and 22) gives up what it has learnt about these objects. Here they are created with the app's prototypes in the first place, so that
  * Express changes nothing.
  *
  * Needs nothing else of this package. Other events than `request` get Node's own objects, and so do all `request` listeners
@@ -94,6 +94,8 @@ function messagesOf(app: ExpressApp, options: http.ServerOptions): Messages {
       Reflect.apply(http.ServerResponse, this, values)
     },
   }
+  // V8 makes as much room in an object as the constructors along this chain look like needing. With less, what Node adds to it makes
+  // it a dictionary.
   Object.setPrototypeOf(messages.IncomingMessage, http.IncomingMessage)
   Object.setPrototypeOf(messages.ServerResponse, http.ServerResponse)
   messages.IncomingMessage.prototype = app.request
