@@ -108,7 +108,7 @@ test('a hook that never makes its assertion holds up its own question for as lon
   expect(await call(await world.newToken())).toBe(401)
 })
 
-test('a fetch of the app’s that never answers and knows no signal holds up its own requests alone', async () => {
+test('a fetch of the app’s that never answers and knows no signal ends its requests in time, and holds up none that come later', async () => {
   const world = await startIssuer()
   let isHanging = true
   const network: Fetch = (url, init) =>
@@ -158,4 +158,14 @@ test('EXP-020: a clock that jumps back does not prolong how long an answer is be
   await world.post(world.endpoint('revoke'), { token: over }, basic(CONFIDENTIAL.id, CONFIDENTIAL.secret))
   world.clock.now -= 150
   expect([await call(over), await call(good)]).toEqual([401, 200])
+})
+
+test('EXP-020: nor how long no is believed', async () => {
+  const world = await startIssuer()
+  let ahead = 86_400
+  const call = await startApi(world, {}, { clock: () => world.clock() + ahead })
+  const token = await world.newToken()
+  expect(await call(token)).toBe(401)
+  ahead = 0
+  expect(await call(token)).toBe(200)
 })

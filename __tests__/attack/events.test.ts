@@ -36,6 +36,11 @@ test('what a listener promises in a library’s own way is waited for like any p
   expect(warnings).toEqual(['express-aat: a listener of client.authentication_failed threw RangeError'])
 })
 
+type Registered = Record<
+  'client_id' | 'token_endpoint_auth_method' | 'registration_access_token' | 'registration_client_uri',
+  string
+> & { readonly redirect_uris: string[] }
+
 test('what a listener changes in an event changes nothing but that', async () => {
   const world = await startWorld()
   world.aat.on(
@@ -47,7 +52,19 @@ test('what a listener changes in an event changes nothing but that', async () =>
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ redirect_uris: ['https://app.example/cb'], token_endpoint_auth_method: 'none' }),
   })
-  const { redirect_uris: uris } = (await response.json()) as { redirect_uris: string[] }
+  const registered = (await response.json()) as Registered
+  expect(registered.redirect_uris).toEqual(['https://app.example/cb'])
+  world.aat.on(
+    'client.updated',
+    ({ redirectUris }) => void (redirectUris as string[]).push('https://evil.example'),
+  )
+  const { client_id, redirect_uris, token_endpoint_auth_method, registration_access_token } = registered
+  const update = await fetch(registered.registration_client_uri, {
+    method: 'PUT',
+    headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${registration_access_token}` },
+    body: JSON.stringify({ client_id, redirect_uris, token_endpoint_auth_method }),
+  })
+  const updated = (await update.json()) as Registered
   await world.close()
-  expect(uris).toEqual(['https://app.example/cb'])
+  expect([update.status, updated.redirect_uris]).toEqual([200, ['https://app.example/cb']])
 })

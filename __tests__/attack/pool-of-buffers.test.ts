@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals'
 import { deriveKeys } from '../../lib/protocol/derived-keys.ts'
 import { startWorld } from '../support/world.ts'
 
-test('the memory of which an app’s small buffers are views holds neither a configured secret nor what is derived from it', async () => {
+test('the memory of which an app’s small buffers are views holds neither a configured secret nor a key derived from it', async () => {
   const secret = 'a-secret-that-nobody-shall-find-0123456789'
   // What an app sends that takes the `buffer` of a Buffer for its own bytes.
   const pools = new Set<ArrayBufferLike>()

@@ -321,6 +321,23 @@ describe('an API whose issuer is elsewhere', () => {
     expect([(await api.call(await fake.sign('k2'))).status, fetches()]).toEqual([200, 3])
   })
 
+  test('EXP-020: nor where they cannot be fetched any more: they go on for an hour after their time, by the new clock', async () => {
+    const { api, fake, clock } = await startFake()
+    expect((await api.call(await fake.sign('k1'))).status).toBe(200)
+    let failed = 0
+    fake.routes['/keys'] = (_req, res) => res.writeHead(500).end(() => failed++)
+    const statusAfter = async (seconds: number) => {
+      clock.advance(seconds)
+      await api.call(await fake.sign('k1'))
+      return (await api.call(await fake.sign('k1'))).status
+    }
+    clock.now -= 2000
+    expect(await statusAfter(0)).toBe(200)
+    await until('the attempt', () => failed > 0)
+    expect(await statusAfter(600 + 3590)).toBe(200)
+    expect(await statusAfter(20)).toBe(503)
+  })
+
   test('without any keys it is 503 with Retry-After, never 401, and it recovers by itself', async () => {
     const { api, fake, clock } = await startFake()
     const keys = fake.routes['/keys'] as Handler

@@ -115,7 +115,7 @@ describe('429', () => {
   })
 })
 
-test('HTP-016: a rate-limit store that never answers holds up nobody, and is not without limits', async () => {
+test('HTP-016: a rate-limit store that never answers holds up nobody for long, and is not without limits', async () => {
   const hang = () => new Promise<never>(() => undefined)
   const app = await start(undefined, () => ({ increment: hang, decrement: hang, resetKey: hang }))
   const three = (send: () => ReturnType<typeof app.register>) => Promise.all([send(), send(), send()])

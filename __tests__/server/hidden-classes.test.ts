@@ -6,6 +6,7 @@ import { describe, expect, test } from '@jest/globals'
 import type { Express } from 'express'
 import { createAat, requireAat, tokenEndpoint } from '../../lib/index.ts'
 import { createServer } from '../../lib/server.ts'
+import { until } from '../support/until.ts'
 import { majors } from './apps.ts'
 
 v8.setFlagsFromString('--allow-natives-syntax')
@@ -30,6 +31,7 @@ async function pairOf(server: http.Server, method: string, path: string) {
     const [response] = (await once(request, 'response')) as [IncomingMessage]
     await once(response.resume(), 'end')
   }
+  await until('all to be over', () => seen.length === FIRST + 2)
   agent.destroy()
   server.close()
   const [one, other] = seen.slice(FIRST)

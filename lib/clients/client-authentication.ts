@@ -78,11 +78,11 @@ export function createClientAuthentication({
       problem = 'no readable client id'
     } else {
       client = await registry.find(clientId, source)
-      const found =
+      const told =
         presented.clientId !== undefined && presented.clientId !== clientId
           ? 'client_id differs from the assertion'
           : problemOf(presented, client, source)
-      problem = found instanceof Promise ? await found : found
+      problem = told instanceof Promise ? await told : told
     }
     if (problem !== undefined || client === undefined) {
       emit('client.authentication_failed', {

@@ -52,7 +52,7 @@ export function createSenders(parts: AatParts) {
     return {
       async confirm() {
         const certificate = certificateOf(req, client)
-        if (!isThere && !isNeeded) return 'x5t#S256' in certificate ? certificate : undefined
+        if (!isThere && !isNeeded) return certificate
         if (!isThere)
           throw new OAuthError('invalid_dpop_proof', 'a DPoP proof is needed (RFC 9449 section 5)')
         const proof = await readProof(req)

@@ -64,7 +64,7 @@ export function authorizationCodeGrant(options: GrantTypeOptions): GrantType {
     const isTheirs =
       record !== undefined && record.codeHash === code.hash && record.grant.clientId === client.id
     const ahead = isTheirs ? await issuance.consult(record.grant, request) : undefined
-    if (!revocations.isFresh()) await revocations.fresh()
+    await revocations.fresh()
     const signer = await options.signer()
     const first = client.grantTypes.includes('refresh_token')
       ? refreshTokens.first(code.grantId, code.secret)

@@ -45,14 +45,14 @@ export function clientCredentialsGrant({
       )
     const issuedBy = await signer()
     await sender.use()
-    const { audience, lifetime, format } = accessTokenTerms(client, resource)
+    const terms = accessTokenTerms(client, resource)
     const minted = await mint(
       {
         clientId: client.id,
         subject,
-        audience,
-        lifetime,
-        format,
+        audience: terms.audience,
+        lifetime: terms.lifetime,
+        format: terms.format,
         scope,
         confirmation,
         customClaims,

@@ -18,13 +18,13 @@ import type { RefreshTokens } from '../tokens/refresh-token.ts'
 
 /** A successful token response (RFC 6749 §5.1); members that do not apply are left out, never `null`. */
 export interface TokenResponse {
-  access_token: string
-  token_type: 'Bearer' | 'DPoP'
-  expires_in: number
-  scope: string
-  refresh_token?: string
+  readonly access_token: string
+  readonly token_type: 'Bearer' | 'DPoP'
+  readonly expires_in: number
+  readonly scope: string
+  readonly refresh_token?: string
   /** Seconds that the refresh token is still good for. */
-  refresh_token_expires_in?: number
+  readonly refresh_token_expires_in?: number
 }
 
 /** Who sends a token request, beside the client that it names: the holder of a key or certificate, or anybody. */

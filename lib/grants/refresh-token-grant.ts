@@ -40,8 +40,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     if (token === undefined || next === undefined) throw refusals.unknown()
 
     const wanted = readWanted(form)
-    const confirming = sender.confirm()
-    const confirmed = confirming && (await orRefusal(confirming))
+    const confirmed = await orRefusal(sender.confirm())
     const isRefused = confirmed instanceof OAuthError
     const confirmation = isRefused ? undefined : confirmed
     const policy = options.refreshPolicyOf(client)
@@ -58,11 +57,10 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       family.tokenHash === token.hash &&
       family.grant.clientId === client.id
     const ahead = isCurrent ? await issuance.consult(family.grant, request) : undefined
-    if (!revocations.isFresh()) await revocations.fresh()
+    await revocations.fresh()
     const signer = await options.signer()
-    const using = isRefused ? undefined : sender.use()
-    const used = isRefused ? confirmed : using && (await orRefusal(using))
-    const proven = used instanceof OAuthError ? 'unproven' : boundToFor(client, confirmation)
+    const used = isRefused ? confirmed : await orRefusal(sender.use())
+    const boundTo = used instanceof OAuthError ? 'unproven' : boundToFor(client, confirmation)
     const attempt: RefreshRequest = {
       grantId: token.grantId,
       generation: token.generation,
@@ -71,7 +69,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       next: { hash: next.hash, keyId: next.keyId },
       nonce: randomId(random),
       clientId: client.id,
-      boundTo: proven,
+      boundTo,
       policy,
       grace: refreshGrace,
       scope: wanted.scope,
@@ -122,11 +120,9 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
 }
 
 /** A refusal as a value: whatever is wrong with a proof, a spent token beside it is still seen as spent. */
-async function orRefusal<T>(step: Promise<T>): Promise<T | OAuthError> {
-  try {
-    return await step
-  } catch (error) {
+function orRefusal<T>(step: Promise<T> | undefined): Promise<T | OAuthError> | undefined {
+  return step?.catch((error: unknown) => {
     if (error instanceof OAuthError) return error
     throw error
-  }
+  })
 }

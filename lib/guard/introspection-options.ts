@@ -13,7 +13,7 @@ export interface RemoteIntrospectionOptions {
   tokens?: 'all' | 'opaque' | undefined
   /**
    * Seconds that an answer is believed (default 5, 0 to 3,600): as long a revoked token may still be accepted. No is believed for
-   * 5 at least, and for 60 where the token was the issuer's.
+   * 5 at least, and for 60 where the token was good here before, or is a JWT.
    */
   cache?: number | undefined
   /** Seconds that a good answer is believed for longer while the issuer cannot be asked (default 0, to 3,600). */

@@ -63,6 +63,7 @@ export function createQuestion({ settings, issuer, post, published, keyFor, cloc
     const made = async () => (await clientAssertion?.()) ?? ''
     const failed = (error: unknown) => {
       const name = error instanceof Error ? error.name : typeof error
+      // Not as its cause: the log is told all causes.
       throw new AggregateError([error], `clientAssertion threw ${name}`)
     }
     return inTime(made().catch(failed), timeout, 'clientAssertion')

@@ -27,6 +27,7 @@ function makeSource(aat: Aat): TokenSource {
     verify: parts.verifier.verify,
     knowsOpaque: (token) => parts.verifier.opaque.read(token) !== undefined,
     countUse({ claims }) {
+      // Ahead of the claims: among very many tokens they are one more wait for memory.
       if (!revocations.hasLimits()) return undefined
       const { jti } = claims
       const limit = revocations.limitOf(jti)

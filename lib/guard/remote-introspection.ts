@@ -47,7 +47,7 @@ const SUSPECTS_TURN = 1
 const RECENT = 8192
 /** Tokens that were good once of which is remembered what the issuer said last, beyond what is believed of them. */
 const ONCE_GOOD = 16_384
-/** Seconds for which no is believed at least: of a token that the issuer did issue, which hardly ever comes back, and of others. */
+/** Seconds for which no is believed at least: of a token that was good once or is signed, which hardly ever comes back, and of others. */
 const OVER_FOR = 60
 const NO_FOR = 5
 
@@ -59,8 +59,7 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
   const { settings, rules, verifyJwt, ask, clock, limits } = parts
   const { cache, staleWhileError } = settings
   const answers = createTokenCache<Answered>(limits)
-  /** Until when they are believed to be not active. */
-  const inactive = createRecent<TokenKey, NumericDate>(RECENT)
+  const inactive = createRecent<TokenKey, Pick<Answered, 'askedAt' | 'believedUntil'>>(RECENT)
   /** Of those that were good once, what the issuer said last. */
   const onceGood = createRecent<TokenKey, boolean>(ONCE_GOOD)
   const suspects = createSuspects()
@@ -141,12 +140,15 @@ export function createRemoteIntrospection(parts: RemoteIntrospectionParts) {
     if (verified === undefined) {
       answers.drop(id)
       const isOver = !answer.active && (signed !== undefined || before !== undefined)
-      inactive.set(id, askedAt + Math.max(cache, isOver ? OVER_FOR : NO_FOR))
+      inactive.set(id, { askedAt, believedUntil: askedAt + Math.max(cache, isOver ? OVER_FOR : NO_FOR) })
     } else if (!isLimited) remember(id, verified, askedAt)
     return { verified, isForAll: verified === undefined || !isLimited }
   }
 
-  const isInactive = (id: TokenKey) => clock() < (inactive.get(id) ?? Number.NEGATIVE_INFINITY)
+  function isInactive(id: TokenKey): boolean {
+    const no = inactive.get(id)
+    return no !== undefined && isWithin(clock(), no.askedAt, no.believedUntil)
+  }
 
   /** Who came while another's question was under way. */
   async function share(flight: Promise<Found>, id: TokenKey, token: string, from: () => string) {

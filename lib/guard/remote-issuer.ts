@@ -54,7 +54,7 @@ export interface RemoteIssuerOptions {
   dpop?: RemoteDpopOptions | undefined
   /** The certificate of the client's TLS connection, as of `createAat`. */
   clientCertificate?: ClientCertificate | undefined
-  /** Seconds that a fetch may take (default 5). */
+  /** Seconds that a fetch, or `clientAssertion`, may take (default 5). */
   timeout?: number | undefined
   /** Told when keys or answers cannot be had; default a warning of the process. Nobody waits for it, and what it throws changes nothing. */
   onFault?: ((error: unknown, reference: string) => void) | undefined
@@ -206,7 +206,7 @@ export function remoteIssuer(issuer: string, options: RemoteIssuerOptions): Remo
   return remote
 }
 
-/** Public documents hold no secrets, so the whole chain of reasons may be told. */
+/** The whole chain of reasons may be told: none holds secrets, and what `clientAssertion` threw is not in it. */
 function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return 'a fault'
   return error.cause === undefined ? error.message : `${error.message}: ${wordsOf(error.cause)}`

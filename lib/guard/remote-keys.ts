@@ -61,6 +61,8 @@ export function createRemoteKeys({
       failure = undefined
     } catch (error) {
       failure = new Error(`the JWK Set of ${issuer} cannot be had`, { cause: error })
+      // By a clock that jumped back the set would be good for longer than any is.
+      goodUntil = Math.min(goodUntil, triedAt + cacheLifetime)
       // It may have moved: the metadata is asked again next time.
       knownUri = jwksUri
     }

@@ -32,7 +32,7 @@ export interface TokenSource {
   /** Are revocations known well enough, without asking anybody? */
   readonly isFresh: () => boolean
   /** Where they are not: fulfilled once they are; rejected with a 503 where they cannot be had. */
-  readonly becomeFresh: (whenStale: 'refuse' | 'accept') => Promise<void>
+  readonly becomeFresh: (whenStale: 'refuse' | 'accept') => Promise<void> | undefined
   /** Tells about a fault of ours; returns its reference. */
   readonly onFault: (error: unknown) => string
 }

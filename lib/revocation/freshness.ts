@@ -15,8 +15,9 @@ export function createFreshness(monotonic: Clock, staleAfter: number, pull: () =
 
   const isFresh = () => readAt !== undefined && monotonic() - readAt <= staleAfter
 
-  async function fresh(): Promise<void> {
-    if (isFresh()) return
+  const fresh = (): Promise<void> | undefined => (isFresh() ? undefined : becomeFresh())
+
+  async function becomeFresh(): Promise<void> {
     // While the store is away the background work tries each second; requests do not queue up behind it.
     if (readAt === undefined || monotonic() - failedAt > 1) {
       await pull().catch(() => undefined)
@@ -43,14 +44,14 @@ export function createFreshness(monotonic: Clock, staleAfter: number, pull: () =
     isFresh,
 
     /**
-     * Fulfilled where what is known here is at most S old, after one read where it is not: a process that was stopped for a
-     * while is not cut off. @throws OAuthError 503 where the log cannot be read
+     * No promise where what is known here is at most S old; else one that is fulfilled after one read: a process that was stopped
+     * for a while is not cut off. @throws OAuthError 503 where the log cannot be read
      */
     fresh,
 
     /** The same for those who would rather go on with what was known last, which is counted; once there is any. */
     async freshOrCounted(): Promise<void> {
-      await fresh().catch((error: unknown) => {
+      await fresh()?.catch((error: unknown) => {
         if (readAt === undefined) throw error
         acceptedStale++
       })

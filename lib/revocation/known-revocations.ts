@@ -167,13 +167,12 @@ export function createKnownRevocations(clock: Clock) {
     },
 
     /** May there be a token whose uses are limited? */
-    hasLimits: (): boolean => limitedUntil !== 0,
+    hasLimits: (): boolean => limitedUntil !== 0 && clock() < limitedUntil,
 
     /** How often a token may be used, where that is limited. */
     limitOf(jti: string): RevocationEntry | undefined {
-      const now = clock()
-      const entry = now < limitedUntil ? entries.get(keyOf('uses', jti)) : undefined
-      return entry !== undefined && now < entry.until ? entry : undefined
+      const entry = entries.get(keyOf('uses', jti))
+      return entry !== undefined && clock() < entry.until ? entry : undefined
     },
 
     /** May there be a session that ends at another time than was said first? */

@@ -29,14 +29,14 @@ export interface RefreshToken {
 }
 
 const HALF_BYTES = 16
-/** Where the parts of a token begin, and where it ends. */
+/** Where the parts of a token begin; the grant id at 0. */
 const AT = {
   generation: GRANT_ID_BYTES,
   lineage: GRANT_ID_BYTES + 4,
   secret: GRANT_ID_BYTES + 4 + HALF_BYTES,
+  tag: GRANT_ID_BYTES + 4 + 2 * HALF_BYTES,
 }
-const TAG_AT = AT.secret + HALF_BYTES
-const SIZE = TAG_AT + TAG_BYTES
+const SIZE = AT.tag + TAG_BYTES
 const MAX_GENERATION = 0xffff_ffff
 const format = tokenFormat('aat_rt_', SIZE)
 
@@ -49,16 +49,16 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
     grantId: string,
     generation: number,
     secrets: { readonly lineage: Buffer; readonly secret: Buffer },
-    lineage = tokenHash(secrets.lineage),
+    lineageHash = tokenHash(secrets.lineage),
   ): RefreshToken {
     const bytes = Buffer.allocUnsafe(SIZE)
     bytes.write(grantId, 'base64url')
     bytes.writeUInt32BE(generation, AT.generation)
     bytes.set(secrets.lineage, AT.lineage)
     bytes.set(secrets.secret, AT.secret)
-    const body = bytes.subarray(0, TAG_AT)
-    const drawn = draw(key, body)
-    bytes.set(tagOf(drawn), TAG_AT)
+    const body = bytes.subarray(0, AT.tag)
+    const derived = derive(key, body)
+    bytes.set(tagOf(derived), AT.tag)
     const text = format.write(bytes)
     return {
       grantId,
@@ -66,9 +66,9 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
       keyId: key.id,
       text,
       hash: tokenHash(text),
-      lineage,
+      lineage: lineageHash,
       body,
-      next: nextOf(drawn),
+      next: nextOf(derived),
     }
   }
 
@@ -84,10 +84,10 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
     read(text: string): RefreshToken | undefined {
       const bytes = format.read(text)
       if (bytes === undefined) return undefined
-      const [body, tag] = [bytes.subarray(0, TAG_AT), bytes.subarray(TAG_AT)]
+      const [body, tag] = [bytes.subarray(0, AT.tag), bytes.subarray(AT.tag)]
       for (const key of keys) {
-        const drawn = draw(key, body)
-        if (sameTag(tag, tagOf(drawn))) {
+        const derived = derive(key, body)
+        if (sameTag(tag, tagOf(derived))) {
           return {
             grantId: bytes.toString('base64url', 0, GRANT_ID_BYTES),
             generation: bytes.readUInt32BE(AT.generation),
@@ -96,7 +96,7 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
             hash: tokenHash(text),
             lineage: tokenHash(lineageOf(bytes)),
             body,
-            next: nextOf(drawn),
+            next: nextOf(derived),
           }
         }
       }
@@ -111,7 +111,7 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
     successor(token: RefreshToken, keyId: string = newest.id): RefreshToken | undefined {
       const key = keys.find(({ id }) => id === keyId)
       if (key === undefined || token.generation >= MAX_GENERATION) return undefined
-      const secret = key.id === token.keyId ? token.next : nextOf(draw(key, token.body))
+      const secret = key.id === token.keyId ? token.next : nextOf(derive(key, token.body))
       return make(
         key,
         token.grantId,
@@ -126,16 +126,16 @@ export function refreshTokens(keys: readonly [DerivedKeys, ...DerivedKeys[]]) {
 export type RefreshTokens = ReturnType<typeof refreshTokens>
 
 /** What a configured secret makes of a token: 32 bytes. */
-function draw(key: DerivedKeys, body: Buffer): Buffer {
+function derive(key: DerivedKeys, body: Buffer): Buffer {
   return mac(key.succession, 'token', body)
 }
 
-function tagOf(drawn: Buffer): Buffer {
-  return drawn.subarray(0, TAG_BYTES)
+function tagOf(derived: Buffer): Buffer {
+  return derived.subarray(0, TAG_BYTES)
 }
 
-function nextOf(drawn: Buffer): Buffer {
-  return drawn.subarray(TAG_BYTES)
+function nextOf(derived: Buffer): Buffer {
+  return derived.subarray(TAG_BYTES)
 }
 
 function lineageOf(bytes: Buffer): Buffer {

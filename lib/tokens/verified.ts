@@ -59,7 +59,7 @@ function scopesOf(text: string): readonly string[] {
 /** What guards share of a token whose claims were found good. @param claimsLength of their JSON */
 export function verifiedOf(
   token: string,
-  claims: AatClaims & Record<string, unknown>,
+  claims: Verified['claims'],
   goodUntil: NumericDate,
   isRevoked: (this: Verified) => boolean,
   claimsLength: number,

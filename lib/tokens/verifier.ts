@@ -44,8 +44,6 @@ const MAX_HEADERS = 64
 /** Seconds for which an opaque token that the store does not have is not looked for again: it never comes back. */
 const GONE_FOR = 5
 
-type Claims = Verified['claims']
-
 const nobody = () => ''
 
 /**
@@ -85,13 +83,13 @@ export function createVerifier(options: VerifierOptions) {
   /** For what is signed, or from the store: the rest is not worth it, and must not fill what is shared. */
   function believe(
     token: string,
-    claims: Claims,
+    claims: Verified['claims'],
     payload: Buffer,
     kid?: string,
     key?: VerificationKey,
   ): Verified {
     const goodUntil = claims.exp + tolerance
-    // Not a slice of its header, so that it is one piece of memory.
+    // Not a slice of the Authorization header, so that it is one piece of memory.
     const text = Buffer.from(token, 'latin1').toString('latin1')
     return verifiedOf(text, claims, goodUntil, isRevoked, payload.length, kid, key)
   }

@@ -1,3 +1,4 @@
+import { inTime } from '../../protocol/hooks.ts'
 import { systemClock } from '../../protocol/time.ts'
 import type { StoreFinding } from '../ports.ts'
 import { aclLine } from './acl.ts'
@@ -102,7 +103,7 @@ async function infoOf(
   server: RedisClient,
   deadline: number,
 ): Promise<ReadonlyMap<string, string> | undefined> {
-  const text = await inTime(server.call('INFO'), deadline)
+  const text = await answerOf(server.call('INFO'), deadline)
   if (typeof text !== 'string') return undefined
   return new Map(
     text.split('\r\n').flatMap((line): [string, string][] => {
@@ -133,14 +134,11 @@ function hasScriptFlaw(info: ReadonlyMap<string, string>): boolean {
 async function mayDoMore(client: RedisClient, deadline: number): Promise<boolean> {
   const [server] = serversOf(client)
   return (
-    server !== undefined && Array.isArray(await inTime(server.call('CONFIG', 'GET', 'maxmemory'), deadline))
+    server !== undefined && Array.isArray(await answerOf(server.call('CONFIG', 'GET', 'maxmemory'), deadline))
   )
 }
 
-async function inTime(answer: Promise<unknown>, deadline: number): Promise<unknown> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), deadline)
-  })
-  return Promise.race([answer.catch(() => undefined), timeout]).finally(() => clearTimeout(timer))
+/** @param deadline ms @returns `undefined` where there is no answer, or none in time */
+async function answerOf(asked: Promise<unknown>, deadline: number): Promise<unknown> {
+  return inTime(asked, deadline / 1000, 'Redis').catch(() => undefined)
 }

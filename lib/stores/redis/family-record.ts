@@ -37,8 +37,9 @@ const AT = {
   keyIdLength: 96,
 } as const
 
-/** A hash: its bytes, and how long it is in base64url. */
-const [HASH_BYTES, HASH_LENGTH] = [16, 22]
+/** Of a hash, and how long it is in base64url. */
+export const HASH_BYTES = 16
+const HASH_LENGTH = 22
 
 const endReasons: readonly (EndReason | undefined)[] = [undefined, 'revoked', 'reused', 'code_reused']
 
@@ -55,7 +56,7 @@ export function readFamilyRecord(grantId: string, record: Buffer): FamilyRecord 
   const keyIdAt = AT.keyIdLength + 1
   const keyIdEnd = keyIdAt + record.readUInt8(AT.keyIdLength)
   const isBound = record.readUInt8(AT.version) === 2
-  const grantAt = keyIdEnd + (isBound ? 16 : 0)
+  const grantAt = keyIdEnd + (isBound ? HASH_BYTES : 0)
   const over = readTime(record, AT.over)
   const view: FamilyView = {
     grant: readGrant(grantId, record.subarray(grantAt)),

@@ -1,6 +1,6 @@
 import type { NumericDate } from '../../protocol/time.ts'
 import type { Obtainable, RefreshPolicy, RefreshRequest } from '../ports.ts'
-import { hashBytes, toMilliseconds, writeHash } from './family-record.ts'
+import { HASH_BYTES, hashBytes, toMilliseconds, writeHash } from './family-record.ts'
 import { linesOf } from './lines.ts'
 
 /** What a request asks for, as scripts read it: " " before each scope token, or nothing. */
@@ -29,16 +29,19 @@ export function obtainableArgument(obtainable: Obtainable): string {
   return lines
 }
 
+/** Of a nonce, as records have it. */
+const NONCE_BYTES = 8
+
 /**
  * Hashes of the presented token, its lineage and its successor, and as much of the nonce as tells one request of a family from
  * another.
  */
 export function hashesArgument({ tokenHash, lineage, next, nonce }: RefreshRequest): Buffer {
-  const bytes = Buffer.allocUnsafe(56)
+  const bytes = Buffer.allocUnsafe(3 * HASH_BYTES + NONCE_BYTES)
   writeHash(bytes, 0, tokenHash)
-  writeHash(bytes, 16, lineage)
-  writeHash(bytes, 32, next.hash)
-  if (bytes.write(nonce, 48, 8, 'base64url') < 8)
+  writeHash(bytes, HASH_BYTES, lineage)
+  writeHash(bytes, 2 * HASH_BYTES, next.hash)
+  if (bytes.write(nonce, 3 * HASH_BYTES, NONCE_BYTES, 'base64url') < NONCE_BYTES)
     throw new TypeError('a nonce has at least 64 random bits, base64url')
   return bytes
 }
