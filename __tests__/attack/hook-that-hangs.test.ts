@@ -25,6 +25,11 @@ test('a trust that never answers ends its own requests in time, and shuts out no
   const hanging = [post(ofStranger), post(ofStranger)]
   await until('the question', () => asked === 1)
   const good = post({ grant_type: 'client_credentials' }, basic(CONFIDENTIAL.id, CONFIDENTIAL.secret))
-  expect(await Promise.all(hanging)).toEqual([500, 500])
+  expect(await Promise.all(hanging)).toEqual([503, 503])
   expect(await good).toBe(200)
+  // It is left alone for a moment.
+  expect([await post(ofStranger), asked]).toEqual([503, 1])
+  expect(world.eventsNamed('client.document_unavailable')).toMatchObject([
+    { url: CLIENT_ID, reason: 'clientMetadataDocuments.trust took more than 5 s', went: 'unavailable' },
+  ])
 })

@@ -1,6 +1,6 @@
 import { sha256 } from '../protocol/digest.ts'
 import { isObject } from '../protocol/encoding.ts'
-import { inTime } from '../protocol/hooks.ts'
+import { inTime, TooLate } from '../protocol/hooks.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readOutboundUrl } from '../protocol/outbound-url.ts'
 import type { Clock } from '../protocol/time.ts'
@@ -81,9 +81,7 @@ export function createDocumentClients({
     fetchedAt: number,
   ): Promise<Client> {
     const verdict: unknown =
-      trust === undefined
-        ? true
-        : await inTime(trust({ client_id: url, ...body }, url), JUDGEMENT, 'clientMetadataDocuments.trust')
+      trust === undefined ? true : await judgement(trust, { client_id: url, ...body }, url)
     if (verdict === false) throw new FetchFailure('refused', 'trust refused it')
     const name = verdict === true ? policyName : isObject(verdict) ? verdict.policy : undefined
     if (typeof name !== 'string')
@@ -144,3 +142,12 @@ export function createDocumentClients({
 }
 
 export type DocumentClients = ReturnType<typeof createDocumentClients>
+
+/** An app that does not judge in time is away, as a host may be: it is left alone for a moment, and what is known goes on. */
+async function judgement(trust: TrustDocument, document: Readonly<Record<string, unknown>>, url: string) {
+  try {
+    return await inTime(trust(document, url), JUDGEMENT, 'clientMetadataDocuments.trust')
+  } catch (error) {
+    throw error instanceof TooLate ? new FetchFailure('unavailable', error.message, { cause: error }) : error
+  }
+}

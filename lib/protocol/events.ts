@@ -86,7 +86,7 @@ export interface AatEvents {
   'client.document_fetched': { url: string; kind: 'metadata' | 'jwks' }
   /** What is there, or where it is, is wrong: the client cannot use it until that is mended. */
   'client.document_refused': { url: string; kind: 'metadata' | 'jwks'; reason: string }
-  /** Its host gave no good answer; `went` says whether an older copy is used meanwhile. */
+  /** Its host gave no good answer, or `trust` none in time; `went` says whether an older copy is used meanwhile. */
   'client.document_unavailable': {
     url: string
     kind: 'metadata' | 'jwks'

@@ -17,11 +17,16 @@ export function silence(value: unknown): void {
   if (isThenable(value)) Promise.resolve(value).catch(() => undefined)
 }
 
-/** What somebody else's code makes, whose promise may never be settled. @throws Error where it is not there in so many seconds */
+/** Thrown where somebody else's code took too long. */
+export class TooLate extends Error {
+  override readonly name = 'TooLate'
+}
+
+/** What somebody else's code makes, whose promise may never be settled. @throws TooLate where it is not there in so many seconds */
 export async function inTime<T>(made: T | PromiseLike<T>, seconds: number, name: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${name} took more than ${seconds} s`)), seconds * 1000)
+    timer = setTimeout(() => reject(new TooLate(`${name} took more than ${seconds} s`)), seconds * 1000)
   })
   try {
     return await Promise.race([made, late])
