@@ -1,4 +1,5 @@
 import { decodeBase64, decodeUtf8, hasControlCharacter } from '../protocol/encoding.ts'
+import { isUnreserved } from '../protocol/form.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import type { ClientAuthenticationMethod } from '../stores/ports.ts'
 
@@ -99,8 +100,7 @@ function readBasic(header: string): { id: string; secret: string } {
 
 /** application/x-www-form-urlencoded decoding of one value (RFC 6749 appendix B), or `undefined` where it is malformed. */
 function formDecode(text: string): string | undefined {
-  // As most are: there is nothing to decode.
-  if (/^[A-Za-z0-9._~-]*$/.test(text)) return text
+  if (isUnreserved(text)) return text
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))
   } catch {

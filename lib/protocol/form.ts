@@ -70,8 +70,11 @@ function addParameter(parameters: Map<string, string[]>, name: string, given: st
   else values.push(value)
 }
 
+/** Is there nothing to decode: just characters that are never encoded (RFC 3986 §2.3)? */
+export const isUnreserved = (text: string): boolean => /^[A-Za-z0-9._~-]*$/.test(text)
+
 function decodeComponent(text: string): string {
-  if (/^[A-Za-z0-9._~-]*$/.test(text)) return text
+  if (isUnreserved(text)) return text
   // decodeURIComponent refuses malformed escapes and malformed UTF-8, but lets raw bytes over 0x7f through.
   if (/[^\x20-\x7e]/.test(text))
     throw new OAuthError('invalid_request', 'a parameter is not percent-encoded UTF-8')
