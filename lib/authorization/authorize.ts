@@ -94,7 +94,7 @@ export function createAuthorize({
       subject: grant.subject,
       grantId: grant.id,
       scope: scope.join(' '),
-      resources: [...grant.resources],
+      resources: grant.resources,
       by,
     })
     return code.text

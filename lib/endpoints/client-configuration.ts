@@ -135,7 +135,7 @@ export function clientConfiguration(
       { whenUnused: () => limitUnused(req) },
     )
     if (client === undefined) throw unauthorized()
-    parts.emit('client.updated', { clientId: id, redirectUris: [...client.redirectUris] })
+    parts.emit('client.updated', { clientId: id, redirectUris: client.redirectUris })
     if (given.secret !== undefined) parts.emit('client.secret_rotated', { clientId: id, by: 'client' })
     return answerOf(client, given)
   }

@@ -35,7 +35,7 @@ export async function registerClient(
   parts.emit('client.registered', {
     clientId: client.id,
     ...(client.name !== undefined && { clientName: client.name }),
-    redirectUris: [...client.redirectUris],
+    redirectUris: client.redirectUris,
     policy: policy.name,
     by: admission.by,
     ...(admission.initialAccessToken !== undefined && { initialAccessToken: admission.initialAccessToken }),

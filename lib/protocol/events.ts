@@ -139,8 +139,12 @@ export function createEventHub(clock: () => NumericDate) {
     const [own, all] = [listeners.get(name), listeners.get('*')]
     if (!own?.size && !all?.size) return false
     const audience = [...(own ?? []), ...(all ?? [])]
-    const event = Object.freeze({ name, time: clock(), ...detail }) as unknown as AatEvent
-    for (const listener of audience) callListener(`a listener of ${name}`, () => listener(event))
+    const event: Record<string, unknown> = { name, time: clock(), ...detail }
+    // Lists are copies: they may be those of a record, which nothing that a listener does may change.
+    for (const [key, value] of Object.entries(event)) if (Array.isArray(value)) event[key] = [...value]
+    Object.freeze(event)
+    for (const listener of audience)
+      callListener(`a listener of ${name}`, () => listener(event as unknown as AatEvent))
     return true
   }
 
