@@ -11,7 +11,7 @@ import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { table } from './harness/numbers.js'
 import { ensurePackages, versions } from './harness/packages.js'
-import { pinSelf, placement } from './harness/placement.js'
+import { pinSelf, place } from './harness/placement.js'
 import { markdown, writePicture } from './harness/report.js'
 
 /** @typedef {(effort: import('./harness/compare.js').Effort) => Promise<import('./harness/report.js').Part>} Measure */
@@ -55,7 +55,6 @@ const effort = {
 }
 
 ensurePackages()
-const place = placement()
 if (place) pinSelf(place.load)
 const setting = [
   `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}, ${process.platform}`,

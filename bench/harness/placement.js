@@ -1,14 +1,19 @@
 /** Keeps the server under load apart from what loads it, where `taskset` and a second CPU are to be had. */
 
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 
 /**
  * The CPU of each part; two CPUs are shared as server | load and Redis.
  * @typedef {{ server: number, load: number, redis: number }} Placement
- * @returns {Placement | undefined}
  */
-export function placement() {
+
+/** Found once: whoever pinned itself may use one CPU alone, and could give none to others. */
+export const place = placement()
+
+/** @returns {Placement | undefined} */
+function placement() {
   const [server, load, redis] = allowedCpus()
   if (server === undefined || load === undefined) return undefined
   return { server, load, redis: redis ?? load }
@@ -17,6 +22,12 @@ export function placement() {
 /** Pins this process, with all of its threads. @param {number} cpu */
 export function pinSelf(cpu) {
   taskset('-a', '-cp', `${cpu}`, `${process.pid}`)
+}
+
+/** Refuses to measure what is not where it should be. @param {number} cpu @param {number} pid */
+export function checkIsOn(cpu, pid) {
+  const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  if (list !== `${cpu}`) throw new Error(`process ${pid} runs on CPU ${list}, not on ${cpu}`)
 }
 
 function allowedCpus() {

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
-import { placement } from './placement.js'
+import { checkIsOn, place } from './placement.js'
 
 /**
  * What is started: `module` is a file of `servers/` with a function `mount`, `kind` the server that it stands on.
@@ -29,7 +29,6 @@ import { placement } from './placement.js'
  */
 
 const SERVER = fileURLToPath(new URL('server.js', import.meta.url))
-const place = placement()
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set()
 /** Where Redis would write, if it wrote. */
@@ -61,6 +60,7 @@ export async function start({ module, kind, options = {}, redis: wantsRedis = fa
   watch(child, module)
   const [{ url, path }] = await once(child, 'message')
   const pid = /** @type {number} */ (child.pid)
+  if (place) checkIsOn(place.server, pid)
   let asking = Promise.resolve()
   return {
     url,
@@ -101,9 +101,11 @@ export async function startRedis() {
   for (let attempt = 0; ; attempt++) {
     try {
       await connection.connect()
+      const pid = /** @type {number} */ (child.pid)
+      if (place) checkIsOn(place.redis, pid)
       return {
         port,
-        pid: /** @type {number} */ (child.pid),
+        pid,
         connection,
         async stop() {
           connection.disconnect()

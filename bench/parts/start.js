@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { median, whole } from '../harness/numbers.js'
-import { placement } from '../harness/placement.js'
+import { checkIsOn, place } from '../harness/placement.js'
 
 const [BARE, OURS] = ['bare Express', 'express-aat, everything mounted']
 const SERVERS = [
@@ -19,7 +19,6 @@ const SERVERS = [
 const IDLE_MS = 1000
 /** Rounds in which servers are left idle, to see what memory they then have. */
 const IDLE_ROUNDS = 3
-const place = placement()
 
 /** @param {import('../harness/compare.js').Effort} effort @returns {Promise<import('../harness/report.js').Part>} */
 export async function start({ starts, quick }) {
@@ -71,6 +70,7 @@ async function startOnce(module, isLeftIdle) {
   const listening = once(child, 'message')
   const ms = await Promise.race([listening, ended]).then(() => performance.now() - begin)
   if (child.exitCode !== null) throw new Error(`${module} ended with ${child.exitCode}`)
+  if (place) checkIsOn(place.server, child.pid ?? 0)
   if (isLeftIdle) await sleep(IDLE_MS)
   const status = isLeftIdle ? readFileSync(`/proc/${child.pid}/status`, 'utf8') : ''
   child.kill()
