@@ -30,7 +30,8 @@ export function clientCredentialsGrant({
       scopeText === undefined ? undefined : parseScope(scopeText),
       client,
     )
-    const confirmation = await sender.confirm()
+    const confirming = sender.confirm()
+    const confirmation = confirming && (await confirming)
     const subject = CLIENT_SUBJECT_PREFIX + client.id
     const customClaims =
       hooks.claims &&
@@ -43,10 +44,12 @@ export function clientCredentialsGrant({
           resource: resource.identifier,
         }),
       )
-    const issuedBy = await signer()
-    await sender.use()
+    const signing = signer()
+    const issuedBy = signing instanceof Promise ? await signing : signing
+    const using = sender.use()
+    if (using !== undefined) await using
     const terms = accessTokenTerms(client, resource)
-    const minted = await mint(
+    const minting = mint(
       {
         clientId: client.id,
         subject,
@@ -59,6 +62,7 @@ export function clientCredentialsGrant({
       },
       issuedBy,
     )
+    const minted = minting instanceof Promise ? await minting : minting
     // Deleted or revoked while its request was on the way. The next request finds out which: what is good again after a moment
     // is nothing for which clients should throw their credentials away.
     if (revocations.covers({ clientId: client.id, subject, issuedAt: now }))

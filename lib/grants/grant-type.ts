@@ -1,13 +1,14 @@
 import type { IdpSessionCheck } from '../authorization/idp-session-check.ts'
 import { boundToOf, type Confirmation } from '../protocol/confirmation.ts'
 import type { TokenHash } from '../protocol/digest.ts'
-import type { Emit } from '../protocol/events.ts'
+import type { AatEvents, Emit } from '../protocol/events.ts'
 import type { Form } from '../protocol/form.ts'
 import type { Random } from '../protocol/random.ts'
 import { OFFLINE_ACCESS, type ResourceCatalogue } from '../protocol/resource.ts'
 import { canonicalResource } from '../protocol/resource-uri.ts'
 import { parseScope } from '../protocol/scope.ts'
 import type { NumericDate } from '../protocol/time.ts'
+import type { Writable } from '../protocol/writable.ts'
 import type { EndGrant } from '../revocation/end-grant.ts'
 import type { RevocationLog } from '../revocation/revocation-log.ts'
 import type { Client, Grant, GrantStore, RefreshPolicyOf } from '../stores/ports.ts'
@@ -78,7 +79,8 @@ export interface GrantTypeOptions {
   readonly grants: GrantStore
   readonly codes: AuthorizationCodes
   readonly refreshTokens: RefreshTokens
-  readonly signer: () => Promise<Signer>
+  /** No promise where a key is there. */
+  readonly signer: () => Signer | Promise<Signer>
   readonly mint: Mint
   readonly resources: ResourceCatalogue
   readonly revocations: RevocationLog
@@ -103,8 +105,17 @@ export function reportIssued(
   resource: string,
 ): void {
   const { client_id: clientId, sub: subject, grant_id: grantId, jti, scope, exp: expiresAt } = claims
-  const issued = { grantType, clientId, subject, jti, scope, resource, expiresAt }
-  emit('token.issued', grantId === undefined ? issued : { ...issued, grantId })
+  const issued: Writable<AatEvents['token.issued']> = {
+    grantType,
+    clientId,
+    subject,
+    jti,
+    scope,
+    resource,
+    expiresAt,
+  }
+  if (grantId !== undefined) issued.grantId = grantId
+  emit('token.issued', issued)
 }
 
 /** What `token_type` says (RFC 9449 §5); tokens bound to a certificate are used like bearer tokens (RFC 8705 §3). */

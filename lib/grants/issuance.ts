@@ -3,6 +3,7 @@ import { OAuthError } from '../protocol/oauth-error.ts'
 import { readTokenTarget } from '../protocol/resource.ts'
 import { coversScope } from '../protocol/scope.ts'
 import type { NumericDate } from '../protocol/time.ts'
+import type { Writable } from '../protocol/writable.ts'
 import { idpSessionKeys } from '../revocation/known-revocations.ts'
 import { isOver, limitsOf, sessionEndOf, withEnd } from '../stores/family-limits.ts'
 import type { Client, FamilyLimits, Grant, Obtainable, RefreshPolicy } from '../stores/ports.ts'
@@ -145,7 +146,7 @@ export function createGrantIssuance({
       const { resource, scope } = readTokenTarget(resources, grant, wanted, client)
       const terms = accessTokenTerms(client, resource)
       const names = policy.idpSession && idpSessionKeys(grant.idpSession)
-      const minted = await mint(
+      const minting = mint(
         {
           clientId: client.id,
           subject: grant.subject,
@@ -168,16 +169,18 @@ export function createGrantIssuance({
         },
         signer,
       )
+      const minted = minting instanceof Promise ? await minting : minting
       reportIssued(emit, minted, grantType, resource.identifier)
-      const answer: TokenResponse = {
+      const answer: Writable<TokenResponse> = {
         access_token: minted.token,
         token_type: tokenTypeOf(confirmation),
         expires_in: minted.expiresIn,
         scope: minted.claims.scope,
       }
       if (refreshToken === undefined || limits === undefined) return answer
-      const lifetime = Math.floor(limits.expiresAt - limits.now)
-      return { ...answer, refresh_token: refreshToken.text, refresh_token_expires_in: lifetime }
+      answer.refresh_token = refreshToken.text
+      answer.refresh_token_expires_in = Math.floor(limits.expiresAt - limits.now)
+      return answer
     },
   }
 }

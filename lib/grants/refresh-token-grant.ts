@@ -40,7 +40,9 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     if (token === undefined || next === undefined) throw refusals.unknown()
 
     const wanted = readWanted(form)
-    const confirmed = await orRefusal(sender.confirm())
+    // Nothing is awaited that is no promise: of most requests nothing here is.
+    const confirming = sender.confirm()
+    const confirmed = confirming && (await orRefusal(confirming))
     const isRefused = confirmed instanceof OAuthError
     const confirmation = isRefused ? undefined : confirmed
     const policy = options.refreshPolicyOf(client)
@@ -57,9 +59,12 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
       family.tokenHash === token.hash &&
       family.grant.clientId === client.id
     const ahead = isCurrent ? await issuance.consult(family.grant, request) : undefined
-    await revocations.fresh()
-    const signer = await options.signer()
-    const used = isRefused ? confirmed : await orRefusal(sender.use())
+    const learning = revocations.fresh()
+    if (learning !== undefined) await learning
+    const signing = options.signer()
+    const signer = signing instanceof Promise ? await signing : signing
+    const using = isRefused ? undefined : sender.use()
+    const used = isRefused ? confirmed : using && (await orRefusal(using))
     const boundTo = used instanceof OAuthError ? 'unproven' : boundToFor(client, confirmation)
     const attempt: RefreshRequest = {
       grantId: token.grantId,
@@ -120,8 +125,8 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
 }
 
 /** A refusal as a value: whatever is wrong with a proof, a spent token beside it is still seen as spent. */
-function orRefusal<T>(step: Promise<T> | undefined): Promise<T | OAuthError> | undefined {
-  return step?.catch((error: unknown) => {
+function orRefusal<T>(step: Promise<T>): Promise<T | OAuthError> {
+  return step.catch((error: unknown) => {
     if (error instanceof OAuthError) return error
     throw error
   })

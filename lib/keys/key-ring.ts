@@ -20,6 +20,13 @@ import {
 /** Rounds of compare-and-set against other instances before it counts as a fault. */
 const MAX_ROUNDS = 20
 
+/** A key that signs now. */
+interface RingSigner {
+  readonly kid: string
+  readonly alg: SigningAlgorithm
+  readonly privateKey: KeyObject
+}
+
 export interface KeyRingOptions extends RingRecordsOptions {
   readonly store: RingStore
   readonly clock: Clock
@@ -113,6 +120,17 @@ export function createKeyRing(options: KeyRingOptions) {
     )
   }
 
+  /** @throws OAuthError 503 where there is no key, or its private half cannot be had */
+  function signerOf(record: KeyRecord | undefined, failure?: unknown): RingSigner {
+    const privateKey = record && records.privateKeyOf(record)
+    if (record === undefined || privateKey === undefined)
+      throw new OAuthError('temporarily_unavailable', 'no signing key is available at the moment', {
+        cause: failure ?? 'no usable key in the ring',
+        retryAfter: 5,
+      })
+    return { kid: record.kid, alg: record.alg, privateKey }
+  }
+
   return {
     /** Reads the ring and does what is due; called at start, every second, and by a request that finds no key. */
     maintain,
@@ -121,30 +139,22 @@ export function createKeyRing(options: KeyRingOptions) {
     loaded: async (): Promise<void> => (ring.revision === 0 ? maintain() : undefined),
 
     /**
-     * The key to sign with now.
-     * @throws OAuthError 503 where no key may sign: the store is away, or the secret is wrong.
+     * The key to sign with now; no promise where it is there.
+     * @throws OAuthError (or rejects with it) 503 where no key may sign: the store is away, or the secret is wrong.
      */
-    async signer(): Promise<{ kid: string; alg: SigningAlgorithm; privateKey: KeyObject }> {
+    signer(): RingSigner | Promise<RingSigner> {
       const now = clock()
-      let record = signingKeyAt(ring.keys, now)
-      let failure: unknown
-      if (record === undefined) {
-        await maintain().catch((error: unknown) => {
-          failure = error
-        })
-        record = signingKeyAt(ring.keys, now)
-      } else if (looked.ring !== ring || !(Math.abs(now - looked.at) < 1)) {
+      const record = signingKeyAt(ring.keys, now)
+      if (record === undefined)
+        return maintain().then(
+          () => signerOf(signingKeyAt(ring.keys, now)),
+          (failure: unknown) => signerOf(signingKeyAt(ring.keys, now), failure),
+        )
+      if (looked.ring !== ring || !(Math.abs(now - looked.at) < 1)) {
         looked = { ring, at: now }
         if (isDue(now)) maintain().catch(() => undefined) // the regular look at the ring reports it
       }
-      const privateKey = record && records.privateKeyOf(record)
-      if (record === undefined || privateKey === undefined) {
-        throw new OAuthError('temporarily_unavailable', 'no signing key is available at the moment', {
-          cause: failure ?? 'no usable key in the ring',
-          retryAfter: 5,
-        })
-      }
-      return { kid: record.kid, alg: record.alg, privateKey }
+      return signerOf(record)
     },
 
     /** May a key sign now? Reads memory only. */

@@ -3,6 +3,7 @@ import { OAuthError } from '../protocol/oauth-error.ts'
 import { ConfigurationError } from '../protocol/options.ts'
 import { type Random, randomId } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
+import type { Writable } from '../protocol/writable.ts'
 import {
   type AatClaims,
   ACCESS_TOKEN_TYPE,
@@ -45,9 +46,8 @@ export interface MintedAccessToken {
   readonly expiresIn: number
 }
 
-type Writable<T> = { -readonly [K in keyof T]: T[K] }
-
-export type Mint = (order: AccessTokenOrder, signer: Signer) => Promise<MintedAccessToken>
+/** No promise where the signature is made at once. @throws OAuthError where the grant is about to end */
+export type Mint = (order: AccessTokenOrder, signer: Signer) => MintedAccessToken | Promise<MintedAccessToken>
 
 interface MintedTokens {
   /** Told of each JWT, so that its signature need not be checked here. */
@@ -62,7 +62,7 @@ export function createMint(
   random: Random,
   { noteMinted, opaque }: MintedTokens,
 ): Mint {
-  return async function mint(order, signer) {
+  return function mint(order, signer) {
     const now = clock()
     const iat = Math.floor(now)
     const expiresIn =
@@ -91,16 +91,18 @@ export function createMint(
     }
     if (order.confirmation !== undefined) claims.cnf = order.confirmation
     const all = order.customClaims === undefined ? claims : { ...order.customClaims, ...claims }
-    if (order.format === 'opaque') return { token: await opaque.issue(all), claims, expiresIn }
-    const signed = signAccessToken(all, signer)
-    const token = typeof signed === 'string' ? signed : await signed
-    if (token.length > MAX_ISSUED_TOKEN) {
-      throw new Error(
-        `an access token of ${token.length} characters is over ${MAX_ISSUED_TOKEN}: fewer scopes or smaller custom claims are needed`,
-      )
+    if (order.format === 'opaque') return opaque.issue(all).then((token) => ({ token, claims, expiresIn }))
+    const finish = (token: string): MintedAccessToken => {
+      if (token.length > MAX_ISSUED_TOKEN) {
+        throw new Error(
+          `an access token of ${token.length} characters is over ${MAX_ISSUED_TOKEN}: fewer scopes or smaller custom claims are needed`,
+        )
+      }
+      noteMinted(token, signer.kid)
+      return { token, claims, expiresIn }
     }
-    noteMinted(token, signer.kid)
-    return { token, claims, expiresIn }
+    const signed = signAccessToken(all, signer)
+    return typeof signed === 'string' ? finish(signed) : signed.then(finish)
   }
 }
 
