@@ -1,3 +1,4 @@
+import { isThenable } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readNewScope, readResources } from '../protocol/resource.ts'
 import { parseScope } from '../protocol/scope.ts'
@@ -45,7 +46,7 @@ export function clientCredentialsGrant({
         }),
       )
     const signing = signer()
-    const issuedBy = signing instanceof Promise ? await signing : signing
+    const issuedBy = isThenable(signing) ? await signing : signing
     const using = sender.use()
     if (using !== undefined) await using
     const terms = accessTokenTerms(client, resource)
@@ -62,7 +63,7 @@ export function clientCredentialsGrant({
       },
       issuedBy,
     )
-    const minted = minting instanceof Promise ? await minting : minting
+    const minted = isThenable(minting) ? await minting : minting
     // Deleted or revoked while its request was on the way. The next request finds out which: what is good again after a moment
     // is nothing for which clients should throw their credentials away.
     if (revocations.covers({ clientId: client.id, subject, issuedAt: now }))

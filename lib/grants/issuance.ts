@@ -1,4 +1,5 @@
 import type { Confirmation } from '../protocol/confirmation.ts'
+import { isThenable } from '../protocol/encoding.ts'
 import { OAuthError } from '../protocol/oauth-error.ts'
 import { readTokenTarget } from '../protocol/resource.ts'
 import { coversScope } from '../protocol/scope.ts'
@@ -169,7 +170,7 @@ export function createGrantIssuance({
         },
         signer,
       )
-      const minted = minting instanceof Promise ? await minting : minting
+      const minted = isThenable(minting) ? await minting : minting
       reportIssued(emit, minted, grantType, resource.identifier)
       const answer: Writable<TokenResponse> = {
         access_token: minted.token,

@@ -1,3 +1,4 @@
+import { isThenable } from '../protocol/encoding.ts'
 import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
 import { randomId } from '../protocol/random.ts'
 import type { RefreshRefusal, RefreshRequest } from '../stores/ports.ts'
@@ -62,7 +63,7 @@ export function refreshTokenGrant(options: GrantTypeOptions): GrantType {
     const learning = revocations.fresh()
     if (learning !== undefined) await learning
     const signing = options.signer()
-    const signer = signing instanceof Promise ? await signing : signing
+    const signer = isThenable(signing) ? await signing : signing
     const using = isRefused ? undefined : sender.use()
     const used = isRefused ? confirmed : using && (await orRefusal(using))
     const boundTo = used instanceof OAuthError ? 'unproven' : boundToFor(client, confirmation)

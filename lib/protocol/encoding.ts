@@ -50,6 +50,6 @@ export function jsonSize(value: unknown): number {
 }
 
 /** Also a promise of another kind than the language's own: of a library, or of another realm. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as PromiseLike<T> | null | undefined)?.then === 'function'
 }
