@@ -62,7 +62,9 @@ export async function guard(effort) {
       cases: theirs,
     })),
   ])
-  const measured = await compare(contestants, effort)
+  const { rounds, seconds } = effort
+  // Shorter turns and more of them: what is told is a difference of a few hundredths.
+  const measured = await compare(contestants, { ...effort, rounds: 3 * rounds, seconds: seconds / 2 })
   close()
 
   const toOpen = (/** @type {string} */ name, /** @type {string} */ tokens) =>
