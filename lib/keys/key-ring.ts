@@ -1,10 +1,10 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { fitsAlgorithm, type SigningAlgorithm } from '../protocol/jwa.ts'
-import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
+import { StoreUnavailable } from '../protocol/oauth-error.ts'
 import type { Clock, NumericDate } from '../protocol/time.ts'
 import { BEGINNING, type KeyRecord, type RingState, type RingStore } from '../stores/ports.ts'
 import { plannedRing } from './ring-plan.ts'
-import { type RingRecordsOptions, ringRecords } from './ring-records.ts'
+import { type RingRecordsOptions, type RingSigner, ringRecords } from './ring-records.ts'
 import { statusOf } from './ring-status.ts'
 import {
   forgottenAt,
@@ -19,13 +19,6 @@ import {
 
 /** Rounds of compare-and-set against other instances before it counts as a fault. */
 const MAX_ROUNDS = 20
-
-/** A key that signs now. */
-interface RingSigner {
-  readonly kid: string
-  readonly alg: SigningAlgorithm
-  readonly privateKey: KeyObject
-}
 
 export interface KeyRingOptions extends RingRecordsOptions {
   readonly store: RingStore
@@ -120,17 +113,6 @@ export function createKeyRing(options: KeyRingOptions) {
     )
   }
 
-  /** @throws OAuthError 503 where there is no key, or its private half cannot be had */
-  function signerOf(record: KeyRecord | undefined, failure?: unknown): RingSigner {
-    const privateKey = record && records.privateKeyOf(record)
-    if (record === undefined || privateKey === undefined)
-      throw new OAuthError('temporarily_unavailable', 'no signing key is available at the moment', {
-        cause: failure ?? 'no usable key in the ring',
-        retryAfter: 5,
-      })
-    return { kid: record.kid, alg: record.alg, privateKey }
-  }
-
   return {
     /** Reads the ring and does what is due; called at start, every second, and by a request that finds no key. */
     maintain,
@@ -147,14 +129,14 @@ export function createKeyRing(options: KeyRingOptions) {
       const record = signingKeyAt(ring.keys, now)
       if (record === undefined)
         return maintain().then(
-          () => signerOf(signingKeyAt(ring.keys, now)),
-          (failure: unknown) => signerOf(signingKeyAt(ring.keys, now), failure),
+          () => records.signerOf(signingKeyAt(ring.keys, now)),
+          (failure: unknown) => records.signerOf(signingKeyAt(ring.keys, now), failure),
         )
       if (looked.ring !== ring || !(Math.abs(now - looked.at) < 1)) {
         looked = { ring, at: now }
         if (isDue(now)) maintain().catch(() => undefined) // the regular look at the ring reports it
       }
-      return signerOf(record)
+      return records.signerOf(record)
     },
 
     /** May a key sign now? Reads memory only. */

@@ -4,7 +4,7 @@ import type { DerivedKeys } from '../protocol/derived-keys.ts'
 import { isObject } from '../protocol/encoding.ts'
 import type { Emit } from '../protocol/events.ts'
 import { algorithms, type SigningAlgorithm } from '../protocol/jwa.ts'
-import { StoreUnavailable } from '../protocol/oauth-error.ts'
+import { OAuthError, StoreUnavailable } from '../protocol/oauth-error.ts'
 import { jwkThumbprint } from '../protocol/public-jwk.ts'
 import type { Random } from '../protocol/random.ts'
 import type { NumericDate } from '../protocol/time.ts'
@@ -16,6 +16,13 @@ import { type BareRecord, openRecord, sealRecord } from './sealing.ts'
 export const RESEAL_AFTER = 600
 
 const generate = promisify(generateKeyPair)
+
+/** A key that signs now. */
+export interface RingSigner {
+  readonly kid: string
+  readonly alg: SigningAlgorithm
+  readonly privateKey: KeyObject
+}
 
 export interface RingRecordsOptions {
   readonly issuer: string
@@ -55,6 +62,20 @@ export function ringRecords({ issuer, alg, rsaBits, times, secrets, random, emit
   function privateKeyOf(record: KeyRecord): KeyObject | undefined {
     const result = open(record)
     return typeof result === 'string' ? undefined : result.privateKey
+  }
+
+  /**
+   * What signs with a record's key.
+   * @throws OAuthError 503 where there is no key, or its private half cannot be had
+   */
+  function signerOf(record: KeyRecord | undefined, failure?: unknown): RingSigner {
+    const privateKey = record && privateKeyOf(record)
+    if (record === undefined || privateKey === undefined)
+      throw new OAuthError('temporarily_unavailable', 'no signing key is available at the moment', {
+        cause: failure ?? 'no usable key in the ring',
+        retryAfter: 5,
+      })
+    return { kid: record.kid, alg: record.alg, privateKey }
   }
 
   /** A new key that will activate at a moment. */
@@ -114,7 +135,7 @@ export function ringRecords({ issuer, alg, rsaBits, times, secrets, random, emit
     return now - since >= RESEAL_AFTER
   }
 
-  return { create, rewritten, withoutPrivateHalf, privateKeyOf, ours, isToBeResealed }
+  return { create, rewritten, withoutPrivateHalf, privateKeyOf, signerOf, ours, isToBeResealed }
 }
 
 export type RingRecords = ReturnType<typeof ringRecords>
