@@ -113,7 +113,8 @@ export async function warm(server, load, seconds) {
 /** @param {import('./processes.js').Server} server @param {CaseLoad} load @param {number} seconds @param {string} what */
 export async function measure(server, load, seconds, what) {
   const before = server.cpu()
-  const loaded = await run({ url: server.url, seconds, ...load })
+  const isAwake = server.redis === undefined
+  const loaded = await run({ url: server.url, seconds, isAwake, ...load })
   const cpu = server.cpu() - before
   if (loaded.bad > 0) throw new Error(`${what}: ${loaded.bad} of ${loaded.answers} answers are wrong`)
   return {

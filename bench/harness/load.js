@@ -9,6 +9,8 @@ import { connect } from 'node:net'
 /**
  * `next` gives the text of the connection's next request; `onAnswer` judges an answer, where its status is not enough. `rate`
  * is requests a second over all connections, default as many as are answered; `total` how many there are, default no limit.
+ * `isAwake`: it never sleeps. Whoever answers one that sleeps has to wake another CPU, which costs a server up to a microsecond, and
+ * a slower server more often, as the load then sleeps more. Not where others want the same CPU.
  * @typedef {{
  *   url: string,
  *   connections?: number,
@@ -18,6 +20,7 @@ import { connect } from 'node:net'
  *   status?: number,
  *   rate?: number | undefined,
  *   total?: number,
+ *   isAwake?: boolean,
  * }} Load
  * @typedef {{ answers: number, bad: number, seconds: number, p50: number, p99: number }} Loaded milliseconds of `p50`, `p99`
  */
@@ -35,6 +38,7 @@ export async function run({
   status: good = 200,
   rate,
   total = Number.POSITIVE_INFINITY,
+  isAwake = false,
 }) {
   const { port, hostname } = new URL(url)
   const sockets = Array.from({ length: connections }, () =>
@@ -79,8 +83,13 @@ export async function run({
     socket.once('error', over.reject)
     socket.once('close', () => over.reject(new Error(`${url} closed a connection`)))
   }
+  if (isAwake) stayAwake()
   if (rate === undefined) for (const i of sockets.keys()) ask(i)
   else pace(rate)
+
+  function stayAwake() {
+    if (!ends || open > 0) setImmediate(stayAwake)
+  }
 
   /** Asks on idle connections, however slowly answers come; late requests are made up for. @param {number} perSecond */
   function pace(perSecond) {
