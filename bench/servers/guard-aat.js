@@ -7,9 +7,9 @@ import { CLIENT, clientCredentials, headers } from './token-shared.js'
 const AT_ONCE = 16
 
 /** @param {import('../harness/server.js').Context} context @returns {Promise<import('../harness/server.js').Mounted>} */
-export async function mount({ app, url, options: { keys } }) {
+export async function mount({ app, url, options: { keys, maxEntries } }) {
   /** @type {typeof import('express-aat')} */
-  const { createAat, requireAat, tokenEndpoint, wellKnown } = await import(
+  const { createAat, memoryStores, requireAat, tokenEndpoint, wellKnown } = await import(
     new URL('../../dist/index.js', import.meta.url).href
   )
   const aat = createAat({
@@ -18,6 +18,7 @@ export async function mount({ app, url, options: { keys } }) {
     resources: { [`${url}/api`]: { scopes: ['read'], accessTokenLifetime: 3600 } },
     clients: [{ clientId: CLIENT.id, clientSecret: CLIENT.secret, grantTypes: ['client_credentials'] }],
     keys,
+    stores: memoryStores({ maxEntries }),
     allowInProduction: ['http-issuer', 'memory-stores'],
   })
   app.use(wellKnown(aat))
