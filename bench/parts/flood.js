@@ -47,12 +47,23 @@ export async function flood(effort) {
       }
       const seconds = 3 * effort.seconds
       const ask = () =>
-        run({ url: server.url, seconds, rate: HONEST, connections: 8, ...inTurn('/guarded', honest) })
+        run({
+          url: server.url,
+          seconds,
+          rate: HONEST,
+          connections: 8,
+          isAwake: true,
+          ...inTurn('/guarded', honest),
+        })
       const alone = await ask()
       // As many requests as before, but honest ones: what load alone does to the others.
       const crowd = { url: server.url, seconds, rate: ATTACKERS, connections: 16 }
       const [beside] = await Promise.all([ask(), run({ ...crowd, ...inTurn('/guarded', honest) })])
-      const forged = { next: () => get('/guarded', mint({ forged: true })), ...REFUSED }
+      // Made ahead: what the load has to do for them would hold up its other requests.
+      const texts = Array.from({ length: ATTACKERS * (seconds + 1) }, () =>
+        get('/guarded', mint({ forged: true })),
+      )
+      const forged = { next: () => texts.pop() ?? '', ...REFUSED }
       const [attacked] = await Promise.all([ask(), run({ ...crowd, ...forged })])
       add(`alone ${kind}`, alone.p99)
       add(`beside ${kind}`, beside.p99)
