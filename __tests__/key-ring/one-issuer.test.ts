@@ -16,7 +16,7 @@ test('a ring belongs to one issuer: another on the same store says so, writes no
   expect(before.issuer).toBe(ISSUER)
   const second = startInstance({ store, clock, issuer: OTHER })
   for (const run of [second.maintain, second.signer, second.rotate, () => second.revoke('x')])
-    await expect(run()).rejects.toThrow()
+    await expect((async () => run())()).rejects.toThrow()
   await expect(second.maintain()).rejects.toThrow(`these stores belong to ${ISSUER}; give each issuer stores`)
   expect(await readRing(store)).toEqual(before)
   expect(second.canSign()).toBe(false)

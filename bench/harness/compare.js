@@ -2,6 +2,7 @@
 
 import { run } from './load.js'
 import { median, ratio } from './numbers.js'
+import { loadMayStayAwake } from './placement.js'
 import { start } from './processes.js'
 
 /**
@@ -113,7 +114,7 @@ export async function warm(server, load, seconds) {
 /** @param {import('./processes.js').Server} server @param {CaseLoad} load @param {number} seconds @param {string} what */
 export async function measure(server, load, seconds, what) {
   const before = server.cpu()
-  const isAwake = server.redis === undefined
+  const isAwake = loadMayStayAwake(server.redis !== undefined)
   const loaded = await run({ url: server.url, seconds, isAwake, ...load })
   const cpu = server.cpu() - before
   if (loaded.bad > 0) throw new Error(`${what}: ${loaded.bad} of ${loaded.answers} answers are wrong`)

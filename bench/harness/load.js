@@ -57,6 +57,10 @@ export async function run({
   const begin = performance.now()
   const deadline = begin + seconds * 1000
   const over = withResolvers()
+  let isOver = false
+  over.promise.catch(() => {
+    isOver = true
+  })
 
   /** @param {number} i @param {number} [due] */
   function ask(i, due = performance.now()) {
@@ -87,8 +91,9 @@ export async function run({
   if (rate === undefined) for (const i of sockets.keys()) ask(i)
   else pace(rate)
 
+  /** As long as something is asked and nothing went wrong. */
   function stayAwake() {
-    if (!ends || open > 0) setImmediate(stayAwake)
+    if (!isOver && (!ends || open > 0)) setImmediate(stayAwake)
   }
 
   /** Asks on idle connections, however slowly answers come; late requests are made up for. @param {number} perSecond */

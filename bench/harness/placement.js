@@ -12,6 +12,9 @@ import { cpus } from 'node:os'
 /** Found once: whoever pinned itself may use one CPU alone, and could give none to others. */
 export const place = placement()
 
+/** Where it has its CPU to itself. @param {boolean} hasRedis */
+export const loadMayStayAwake = (hasRedis) => place !== undefined && (!hasRedis || place.redis !== place.load)
+
 /** @returns {Placement | undefined} */
 function placement() {
   const [server, load, redis] = allowedCpus()

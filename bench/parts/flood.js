@@ -5,6 +5,7 @@ import { measure, warm } from '../harness/compare.js'
 import { startIssuer } from '../harness/issuer.js'
 import { run } from '../harness/load.js'
 import { median, ratio, whole } from '../harness/numbers.js'
+import { loadMayStayAwake } from '../harness/placement.js'
 import { start } from '../harness/processes.js'
 import { get, inTurn } from './guard.js'
 
@@ -52,7 +53,7 @@ export async function flood(effort) {
           seconds,
           rate: HONEST,
           connections: 8,
-          isAwake: true,
+          isAwake: loadMayStayAwake(false),
           ...inTurn('/guarded', honest),
         })
       const alone = await ask()

@@ -14,7 +14,8 @@ import { readOwnAccessToken } from './read-token.ts'
 
 export interface DenyListEndpointOptions {
   /**
-   * The app's own check instead of client authentication: a token with a scope (`requireAat` in front), an operator's session.
+   * The app's own check instead of client authentication: who an operator is, by his session or by the user of the token that a
+   * `requireAat` in front let through. A scope alone is not enough: any user can consent to it.
    * Requests that a browser makes for another site are refused before it is asked.
    */
   authorize?: ((req: Request) => boolean | Promise<boolean>) | undefined
