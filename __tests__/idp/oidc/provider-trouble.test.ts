@@ -14,7 +14,7 @@ let site: Site
 let browser: SiteBrowser
 beforeEach(async () => {
   stub = await startStubProvider()
-  site = await startSite({ issuer: stub.issuer, signIn: { httpTimeout: 200 } })
+  site = await startSite({ issuer: stub.issuer, signIn: { httpTimeout: 600 } })
   browser = site.browser()
 })
 afterEach(async () => {
