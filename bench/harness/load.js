@@ -57,10 +57,6 @@ export async function run({
   const begin = performance.now()
   const deadline = begin + seconds * 1000
   const over = withResolvers()
-  let isOver = false
-  over.promise.catch(() => {
-    isOver = true
-  })
 
   /** @param {number} i @param {number} [due] */
   function ask(i, due = performance.now()) {
@@ -87,13 +83,13 @@ export async function run({
     socket.once('error', over.reject)
     socket.once('close', () => over.reject(new Error(`${url} closed a connection`)))
   }
+  let staysAwake = isAwake
   if (isAwake) stayAwake()
   if (rate === undefined) for (const i of sockets.keys()) ask(i)
   else pace(rate)
 
-  /** As long as something is asked and nothing went wrong. */
   function stayAwake() {
-    if (!isOver && (!ends || open > 0)) setImmediate(stayAwake)
+    if (staysAwake) setImmediate(stayAwake)
   }
 
   /** Asks on idle connections, however slowly answers come; late requests are made up for. @param {number} perSecond */
@@ -112,7 +108,9 @@ export async function run({
     }, 1)
   }
 
-  await over.promise
+  await over.promise.finally(() => {
+    staysAwake = false
+  })
   const took = (performance.now() - begin) / 1000
   for (const socket of sockets)
     socket

@@ -27,10 +27,11 @@ export function pinSelf(cpu) {
   taskset('-a', '-cp', `${cpu}`, `${process.pid}`)
 }
 
-/** Refuses to measure what is not where it should be. @param {number} cpu @param {number} pid */
-export function checkIsOn(cpu, pid) {
+/** Refuses to measure what is not where it should be. @param {keyof Placement} part @param {number} pid */
+export function checkIsInPlace(part, pid) {
+  if (place === undefined) return
   const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
-  if (list !== `${cpu}`) throw new Error(`process ${pid} runs on CPU ${list}, not on ${cpu}`)
+  if (list !== `${place[part]}`) throw new Error(`the ${part} runs on CPU ${list}, not on ${place[part]}`)
 }
 
 function allowedCpus() {

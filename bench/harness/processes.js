@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
-import { checkIsOn, place } from './placement.js'
+import { checkIsInPlace, place } from './placement.js'
 
 /**
  * What is started: `module` is a file of `servers/` with a function `mount`, `kind` the server that it stands on.
@@ -60,7 +60,7 @@ export async function start({ module, kind, options = {}, redis: wantsRedis = fa
   watch(child, module)
   const [{ url, path }] = await once(child, 'message')
   const pid = /** @type {number} */ (child.pid)
-  if (place) checkIsOn(place.server, pid)
+  checkIsInPlace('server', pid)
   let asking = Promise.resolve()
   return {
     url,
@@ -102,7 +102,7 @@ export async function startRedis() {
     try {
       await connection.connect()
       const pid = /** @type {number} */ (child.pid)
-      if (place) checkIsOn(place.redis, pid)
+      checkIsInPlace('redis', pid)
       return {
         port,
         pid,

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { median, whole } from '../harness/numbers.js'
-import { checkIsOn, place } from '../harness/placement.js'
+import { checkIsInPlace, place } from '../harness/placement.js'
 
 const [BARE, OURS] = ['bare Express', 'express-aat, everything mounted']
 const SERVERS = [
@@ -70,7 +70,7 @@ async function startOnce(module, isLeftIdle) {
   const listening = once(child, 'message')
   const ms = await Promise.race([listening, ended]).then(() => performance.now() - begin)
   if (child.exitCode !== null) throw new Error(`${module} ended with ${child.exitCode}`)
-  if (place) checkIsOn(place.server, child.pid ?? 0)
+  checkIsInPlace('server', child.pid ?? 0)
   if (isLeftIdle) await sleep(IDLE_MS)
   const status = isLeftIdle ? readFileSync(`/proc/${child.pid}/status`, 'utf8') : ''
   child.kill()
